@@ -1,0 +1,1 @@
+"""Kernels over Arrow text columns: bytes and arrays in, arrays out, without the GIL."""

@@ -1,0 +1,114 @@
+"""What a selector is. Read this first.
+
+A selector is a frozen dataclass of settings with two methods. `fit` looks at the data and returns
+a `Scorer`; `choose` looks at the scores and returns a `Rule`. Both are handed a `fold`: a way to
+run a running summary, a `Statistic`, over a stream of documents. An author writes straight-line
+code and never sees a shard, a file, a thread or a process:
+
+    @dataclass(frozen=True)
+    class Longest:
+        \"\"\"The longest documents.\"\"\"
+
+        def fit(self, fold: Fold) -> Scorer:
+            return LengthScore()                      # nothing to learn
+
+        def choose(self, budget: Budget, fold: Fold) -> Rule:
+            return top(budget, fold)                  # selectors/choice.py
+
+What is returned is immutable, so nothing can be "not fitted yet". The same selector over the same
+documents gives the same answer whatever the number of workers: parts of a summary merge in the
+order of the shards, and randomness hangs on (seed, document id), never on a generator.
+
+How to add one: docs/new-method.md.
+"""
+
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+
+from assay.selectors.budget import Budget
+from assay.selectors.records import Batch, Floats, Mask, Scored
+
+
+class Statistic(Protocol):
+    """A running summary. It must be a dataclass of numbers, strings and numpy arrays.
+
+    `merge` must not depend on how the documents were grouped, and merging an empty one must change
+    nothing; count in integers and both are free. The fields are what is written down when a run is
+    recorded, so a summary that was stored comes back exactly.
+    """
+
+    def add(self, batch: Any, /) -> None:
+        """Take in a `Batch` ("raw", "target") or a `Scored` ("scores")."""
+        ...
+
+    def merge(self, other: Self, /) -> None:
+        """Take in the summary of the documents that follow."""
+        ...
+
+
+S = TypeVar("S", bound=Statistic)
+
+
+class Fold(Protocol):
+    """Streams documents through summaries. This is all that a selector sees of the data."""
+
+    @property
+    def seed(self) -> int:
+        """The seed of the selection: every random choice hangs on it."""
+        ...
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the targets, in the order given; empty where there are none."""
+        ...
+
+    def __call__(self, stream: str, empty: S, /) -> S:
+        """The summary of a whole stream: "raw", "target", "target/NAME" or "scores"."""
+        ...
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Gives each document one score or several; what `fit` learned is inside."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the score columns are called, such as ("score",)."""
+        ...
+
+    def score(self, batch: Batch, /) -> Floats:
+        """Shape (documents,) or (documents, columns); higher is better, -inf is never chosen."""
+        ...
+
+
+class Rule(Protocol):
+    """Says of each scored document whether it is kept."""
+
+    def keep(self, scored: Scored, /) -> Mask:
+        """Shape (documents,). The answer for a document may not depend on its neighbours."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """The cut in words and numbers, for the manifest: plain JSON values."""
+        ...
+
+
+@runtime_checkable
+class Selector(Protocol):
+    """Settings, and the two questions that they answer."""
+
+    def fit(self, fold: Fold, /) -> Scorer:
+        """Learn from "target" and "raw"."""
+        ...
+
+    def choose(self, budget: Budget, fold: Fold, /) -> Rule:
+        """Decide from "scores" what the budget buys. A larger budget keeps a superset."""
+        ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A scorer that can say where a document's score comes from."""
+
+    def explain(self, batch: Batch, /) -> dict[str, Any]:
+        """Of a batch of one document: plain JSON values, most telling first."""
+        ...
