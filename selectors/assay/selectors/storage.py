@@ -14,12 +14,12 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from pathlib import PurePosixPath
-from typing import Any, cast
+from typing import IO, Any, cast
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -122,13 +122,16 @@ def open_input(uri: str) -> Any:
         return pa.PythonFile(_RemoteFile(place, stat(uri).size), mode="r")
 
 
-def open_stream(uri: str) -> io.BufferedReader:
+def open_stream(uri: str) -> IO[bytes]:
     """A buffered binary file, to be read from its beginning to its end."""
     place = _place(uri)
     with _told(uri, "reading"):
         if place.local:
             return open(place.key, "rb", buffering=CHUNK)
-        return io.BufferedReader(_RemoteFile(place, stat(uri).size), buffer_size=8 * CHUNK)
+        return cast(
+            IO[bytes],
+            io.BufferedReader(_RemoteFile(place, stat(uri).size), buffer_size=8 * CHUNK),
+        )
 
 
 def is_local(uri: str) -> bool:
@@ -183,7 +186,7 @@ def write_bytes(uri: str, data: bytes) -> None:
         if not place.local:
             obstore.put(_store(place), place.key, data)
             return
-        with _beside(place.key) as temporary:
+        with _beside(uri, place.key) as temporary:
             _write_down(temporary, data)
             os.replace(temporary, place.key)
 
@@ -195,7 +198,7 @@ def create_bytes(uri: str, data: bytes) -> None:
         if not place.local:
             obstore.put(_store(place), place.key, data, mode="create")
             return
-        with _beside(place.key) as temporary:
+        with _beside(uri, place.key) as temporary:
             _write_down(temporary, data)
             os.link(temporary, place.key)
 
@@ -203,8 +206,9 @@ def create_bytes(uri: str, data: bytes) -> None:
 class Sink(io.RawIOBase):
     """A file to write to, which knows the size and the SHA-256 of what went through."""
 
-    def __init__(self, write: Callable[[Any], Any]) -> None:
+    def __init__(self, uri: str, write: Callable[[Any], Any]) -> None:
         super().__init__()
+        self._uri = uri
         self._write = write
         self._hash = hashlib.sha256()
         self.size = 0
@@ -218,7 +222,8 @@ class Sink(io.RawIOBase):
 
     def write(self, data: Any, /) -> int:
         view = memoryview(data).cast("B")
-        self._write(view)
+        with _told(self._uri, "writing"):
+            self._write(view)
         self._hash.update(view)
         self.size += len(view)
         return len(view)
@@ -231,27 +236,39 @@ class Sink(io.RawIOBase):
 def writing(uri: str) -> Iterator[Sink]:
     """A sink whose content appears under `uri` when the block ends well, and never otherwise."""
     place = _place(uri)
-    write = _local_writing if place.local else _remote_writing
-    with _told(uri, "writing"), write(place) as sink:
+    with _local_writing(uri, place) if place.local else _remote_writing(uri, place) as sink:
         yield sink
 
 
 @contextmanager
-def _local_writing(place: "_Place") -> Iterator[Sink]:
-    with _beside(place.key) as temporary:
-        with open(temporary, "wb", buffering=CHUNK) as file:
-            yield Sink(file.write)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, place.key)
+def _local_writing(uri: str, place: "_Place") -> Iterator[Sink]:
+    with _beside(uri, place.key) as temporary:
+        with _told(uri, "writing"):
+            file = open(temporary, "wb", buffering=CHUNK)  # noqa: SIM115
+        try:
+            yield Sink(uri, file.write)
+            with _told(uri, "writing"):
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(temporary, place.key)
+        finally:
+            _close(file)
+
+
+def _close(file: IO[bytes]) -> None:
+    """What could not be written was reported already; closing tries again in vain."""
+    with suppress(OSError):
+        file.close()
 
 
 @contextmanager
-def _remote_writing(place: "_Place") -> Iterator[Sink]:
+def _remote_writing(uri: str, place: "_Place") -> Iterator[Sink]:
     # Left unclosed, an upload is never completed and nothing can be seen of it.
-    upload = obstore.open_writer(_store(place), place.key, buffer_size=PART, max_concurrency=2)
-    yield Sink(lambda view: upload.write(bytes(view)))
-    upload.close()
+    with _told(uri, "writing"):
+        upload = obstore.open_writer(_store(place), place.key, buffer_size=PART, max_concurrency=2)
+    yield Sink(uri, lambda view: upload.write(bytes(view)))
+    with _told(uri, "writing"):
+        upload.close()
 
 
 def delete(uri: str) -> None:
@@ -460,7 +477,7 @@ def _glob_pieces(pattern: str) -> Iterator[str]:
         elif piece == "?":
             yield "[^/]"
         elif len(piece) > 1:
-            yield "[" + piece[1:-1].replace("\\", "\\\\").replace("!", "^", piece[1] == "!") + "]"
+            yield "[" + re.sub(r"^!", "^", piece[1:-1].replace("\\", "\\\\")) + "]"
         else:
             yield re.escape(piece)
 
@@ -572,10 +589,11 @@ _serial = itertools.count()
 
 
 @contextmanager
-def _beside(path: str) -> Iterator[str]:
+def _beside(uri: str, path: str) -> Iterator[str]:
     """A temporary name in the same folder; what is left under it is taken away."""
     folder, name = os.path.split(path)
-    os.makedirs(folder, exist_ok=True)
+    with _told(uri, "writing"):
+        os.makedirs(folder, exist_ok=True)
     temporary = os.path.join(folder, f".{name[:60]}.tmp-{os.getpid()}-{next(_serial)}")
     try:
         yield temporary
@@ -602,7 +620,7 @@ def _settle(folder: str) -> None:
 
 
 def _try_to_write(folder: str) -> None:
-    with _beside(os.path.join(folder, "may-write")) as temporary:
+    with _beside(folder, os.path.join(folder, "may-write")) as temporary:
         _write_down(temporary, b"")
 
 
