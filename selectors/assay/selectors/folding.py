@@ -6,6 +6,7 @@ before a crash is answered again from its record, and the selector never knows.
 """
 
 import copy
+import hashlib
 import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from assay.selectors.selector import S, Statistic
 A = TypeVar("A")
 B = TypeVar("B")
 
+RECORDED = ("raw", "target")  # streams of documents; scores are quick to read again
 SAVE_EVERY = 30.0  # seconds between two records of an unfinished fold: what a crash may cost
 
 
@@ -56,18 +58,13 @@ class Folding:
     map: Map
     progress: Progress
     records: str = ""  # folder for the records; "" keeps none
-    stage: str = "fit"
-    answered: list[str] = None  # type: ignore[assignment]  # names of the folds so far
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "answered", [])
 
     def __call__(self, stream: str, empty: S, /) -> S:
         source = self._stream(stream)
-        record = self._next_record(stream, empty)
+        record = self._record(stream, empty)
         total, done = record.read(empty)
         todo = source.units[done:]
-        self.progress.begin(f"{self.stage}: {stream}", sum(source.size(unit) for unit in todo))
+        self.progress.begin(f"reading {stream}", sum(source.size(unit) for unit in todo))
         saved = time.monotonic()
         for unit, part in zip(todo, self.map(partial(summary, source, empty), todo), strict=True):
             total.merge(part)
@@ -84,17 +81,17 @@ class Folding:
     def _stream(self, name: str) -> Stream:
         if name not in self.streams:
             known = ", ".join(sorted(self.streams)) or "none"
-            need = " (name one with --target)" if name.startswith("target") else ""
-            raise BadRequest(f"this method reads {name!r}{need}; streams at hand: {known}")
+            need = ": name one with --target" if name.startswith("target") else ""
+            raise BadRequest(f"this method reads a {name}{need} (at hand: {known})")
         return self.streams[name]
 
-    def _next_record(self, stream: str, empty: Statistic) -> "Record":
-        number = len(self.answered)
-        self.answered.append(stream)
-        if not self.records:
+    def _record(self, stream: str, empty: Statistic) -> "Record":
+        if not self.records or stream.partition("/")[0] not in RECORDED:
             return Record("", "")
-        name = f"{self.stage}-{number:03d}.npz.zst"
-        return Record(storage.join(self.records, name), f"{stream} {identity(empty)}")
+        question = f"{stream} {identity(empty)}"
+        mark = hashlib.sha256(question.encode()).hexdigest()[:12]
+        name = f"{stream.replace('/', '-')}-{mark}.npz.zst"
+        return Record(storage.join(self.records, name), question)
 
 
 def summary(source: Stream, empty: S, unit: Any) -> S:

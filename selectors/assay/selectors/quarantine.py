@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from assay.selectors import storage
@@ -21,15 +22,26 @@ class BadRow:
     line: int | None = None  # line of the file, counted from 1, where a file has lines
 
 
-def write(folder: str, unit: tuple[int, int], uri: str, bad: Iterable[BadRow]) -> str:
-    """Write the bad rows of one unit (shard, number) as JSON lines; no file if there are none."""
-    rows = sorted(bad, key=lambda row: row.row)
+class Writer:
+    """Writes bad rows as they come; the file is made for the first one."""
+
+    def __init__(self, place: str, shard: str, stack: ExitStack) -> None:
+        self._place, self._shard, self._stack = place, shard, stack
+        self._sink: storage.Sink | None = None
+
+    def extend(self, bad: Iterable[BadRow]) -> None:
+        for row in bad:
+            if self._sink is None:
+                self._sink = self._stack.enter_context(storage.writing(self._place))
+            self._sink.write(_line(self._shard, row).encode())
+
+
+@contextmanager
+def writing(folder: str, unit: tuple[int, int], shard: str) -> Iterator[Writer]:
+    """The bad rows of one unit (shard, number) as JSON lines; no file if there are none."""
     place = storage.join(folder, f"{unit[0]:05d}-{unit[1]:05d}.jsonl")
-    if not rows:
-        storage.delete(place)
-        return ""
-    storage.write_bytes(place, "".join(_line(uri, row) for row in rows).encode())
-    return place
+    with ExitStack() as stack:
+        yield Writer(place, shard, stack)
 
 
 def read(folder: str) -> Iterator[dict[str, object]]:

@@ -70,3 +70,8 @@ def joined(parts: Iterable[Scored]) -> Scored:
         id=pa.concat_arrays([part.id for part in rows]),
         source=pa.concat_arrays([part.source for part in rows]),
     )
+
+
+def best(scores: Floats) -> Floats:
+    """One score for each document where there are several: the highest."""
+    return scores.max(axis=1) if scores.shape[1] else np.zeros(len(scores))

@@ -5,7 +5,8 @@ text is touched. Columns: id, shard, row, key, content, bytes, tokens, source, a
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,25 +47,55 @@ class Scores:
         return unit.documents
 
 
-def write(
-    uri: str,
-    names: tuple[str, ...],
-    parts: Iterable[Scored],
-    bad: Callable[[], dict[str, int]],
-) -> ScoreFile:
-    """Store a unit's rows. `bad` is asked after the last row for {reason: rows left out}."""
-    counts = np.zeros(3, np.int64)
+class ScoreWriter:
+    """Writes a unit's rows as they come; `finished` tells of the file once it is committed."""
+
+    def __init__(self, uri: str, names: tuple[str, ...], sink: Any) -> None:
+        self._uri = uri
+        schema = to_table(nothing(names)).schema
+        # The hashes do not compress, and ids hardly repeat: dictionaries are for sources.
+        self._file = pq.ParquetWriter(
+            sink, schema, compression="zstd", compression_level=1, use_dictionary=["source"]
+        )
+        self._waiting: list[pa.Table] = []  # small batches would make small row groups
+        self._counts = np.zeros(3, np.int64)
+        self._reasons: dict[str, int] = {}
+
+    def add(self, part: Scored) -> None:
+        self._waiting.append(to_table(part))
+        self._counts += (len(part), part.size.sum(), part.tokens.sum())
+        if sum(len(table) for table in self._waiting) >= ROWS:
+            self._flush()
+
+    def note_bad_rows(self, reasons: Mapping[str, int]) -> None:
+        self._reasons = dict(sorted(reasons.items()))
+
+    def close(self) -> None:
+        self._flush()
+        self._file.add_key_value_metadata({NOTE: json.dumps(self._note()).encode()})
+        self._file.close()
+
+    def finished(self) -> ScoreFile:
+        return _score_file(self._uri, self._note())
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._file.write_table(pa.concat_tables(self._waiting).combine_chunks())
+            self._waiting.clear()
+
+    def _note(self) -> dict[str, Any]:
+        documents, size, tokens = (int(count) for count in self._counts)
+        counted = {"documents": documents, "bytes": size, "tokens": tokens}
+        return counted | {"bad_rows": self._reasons}
+
+
+@contextmanager
+def writing(uri: str, names: tuple[str, ...]) -> Iterator[ScoreWriter]:
+    """A score file that appears, whole, when the block ends well."""
     with storage.writing(uri) as sink:
-        writer = _writer(sink, to_table(nothing(names)).schema)
-        for part in parts:
-            writer.write_table(to_table(part))
-            counts += (len(part), part.size.sum(), part.tokens.sum())
-        documents, size, tokens = (int(count) for count in counts)
-        reasons = dict(sorted(bad().items()))
-        note = {"documents": documents, "bytes": size, "tokens": tokens, "bad_rows": reasons}
-        writer.add_key_value_metadata({NOTE: json.dumps(note).encode()})
+        writer = ScoreWriter(uri, names, sink)
+        yield writer
         writer.close()
-    return _score_file(uri, note)
 
 
 def find(uri: str) -> ScoreFile | None:
@@ -126,14 +157,13 @@ def nothing(names: tuple[str, ...]) -> Scored:
     return Scored(none, names, unsigned, unsigned, whole, shard, whole, whole, text, text)
 
 
-def _writer(sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
-    # The hashes do not compress, and the texts of ids hardly repeat: dictionaries are for sources.
-    return pq.ParquetWriter(
-        sink, schema, compression="zstd", compression_level=1, use_dictionary=["source", "shard"]
-    )
-
-
 def _score_file(uri: str, note: dict[str, Any]) -> ScoreFile:
     reasons = tuple(note["bad_rows"].items())
     bad = sum(note["bad_rows"].values())
     return ScoreFile(uri, note["documents"], note["bytes"], note["tokens"], bad, reasons)
+
+
+def names_of(uri: str) -> tuple[str, ...]:
+    """The names of the score columns of a file."""
+    schema = pq.read_schema(storage.open_input(uri))
+    return tuple(name for name in schema.names if name not in FIXED)

@@ -91,7 +91,11 @@ class Dsir:
 
     def _shares(self, targets: tuple[str, ...]) -> list[float]:
         given = self.proportions or dict.fromkeys(targets, 1.0)
-        if set(given) != set(targets) or min(given.values(), default=1) < 0 or not sum(given.values()):
+        if (
+            set(given) != set(targets)
+            or min(given.values(), default=1) < 0
+            or not sum(given.values())
+        ):
             raise BadSetting(
                 f"dsir: proportions names {sorted(given)}, the targets are {sorted(targets)}: give "
                 f"each target a share, and no share below zero"
