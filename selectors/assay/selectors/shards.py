@@ -8,7 +8,7 @@ their columns. Rows that cannot be read are left out and reported, never dropped
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,7 @@ from assay.native import kernels
 from assay.selectors import storage
 from assay.selectors.errors import BadInput, ChangedInput, NothingToRead
 from assay.selectors.formats import columns as finding
-from assay.selectors.formats import parquet
+from assay.selectors.formats import delimited, ipc, json_lines, parquet
 from assay.selectors.formats.layout import Columns, Format, Group, Rows, Where
 from assay.selectors.formats.names import KNOWN, promised
 from assay.selectors.quarantine import BadRow, excerpt
@@ -28,7 +28,13 @@ UNIT_BYTES = (
     64_000_000  # uncompressed: some 0.2 s of work, so a crash or a slow worker costs little
 )
 DEFAULT_ID = "id"
-FORMATS: dict[str, Format] = {"parquet": cast(Format, parquet)}
+FORMATS: dict[str, Format] = {
+    "parquet": parquet,
+    "jsonl": json_lines,
+    "ipc": ipc,
+    "csv": delimited,
+    "tsv": delimited,
+}
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -59,6 +65,8 @@ class Unit:
     first_row: int
     rows: int
     bytes: int
+    start: int = 0  # where a file of lines is entered: the byte,
+    first_line: int = 0  # and the number of lines before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +175,8 @@ def _units(shard: int, groups: Sequence[Group]) -> Iterator[Unit]:
     for number, places in enumerate(_runs(groups)):
         rows = sum(groups[place].rows for place in places)
         size = sum(groups[place].bytes for place in places)
-        yield Unit(shard, number, tuple(places), row, rows, size)
+        first = groups[places[0]]
+        yield Unit(shard, number, tuple(places), row, rows, size, first.start, first.line)
         row += rows
 
 
@@ -212,8 +221,17 @@ def _columns(schema: pa.Schema, reading: Reading) -> Columns:
 
 
 def _where(shard: Shard, unit: Unit) -> Where:
-    schema, groups = shard.schema, unit.row_groups
-    return Where(shard.uri, shard.index, shard.size, schema, groups, unit.first_row, unit.rows)
+    return Where(
+        shard.uri,
+        shard.index,
+        shard.size,
+        shard.schema,
+        unit.row_groups,
+        unit.first_row,
+        unit.rows,
+        unit.start,
+        unit.first_line,
+    )
 
 
 def _read(rows: Rows, shard: int, target: str) -> Read:

@@ -96,7 +96,7 @@ def require_plain(uri: str, schema: pa.Schema, path: str, option: str) -> None:
 def _require(uri: str, schema: pa.Schema, path: str, option: str) -> pa.Field:
     field = find(schema, path)
     if field is None:
-        there = ", ".join(schema.names[:30]) or "none"
+        there = ", ".join(name[:40] for name in schema.names[:30]) or "none"
         advice = _text_advice(schema, path) if option == "--text-column" else ""
         near = advice or _near_advice(schema, path, option)
         raise MissingColumn(f"{uri}: no column {path!r}. Columns there: {there}.{near}")

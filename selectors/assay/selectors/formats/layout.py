@@ -19,6 +19,8 @@ class Group:
 
     rows: int
     bytes: int  # uncompressed, as far as it is known
+    start: int = 0  # where lines can be entered: the byte,
+    line: int = 0  # and the number of lines before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Where:
     groups: tuple[int, ...]
     first_row: int
     rows: int
+    start: int = 0
+    first_line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
