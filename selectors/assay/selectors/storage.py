@@ -43,7 +43,11 @@ OUR_FOLDERS = {"scores", "quarantine", "state"}  # beside a manifest: ours, not 
 CHUNK = 1 << 20  # bytes per read when streaming
 PART = 8 << 20  # bytes per part of a multipart upload
 # Bounded so that an endpoint which does not answer is reported within 15 seconds.
-PATIENCE = {"connect_timeout": timedelta(seconds=3), "timeout": timedelta(seconds=60)}
+PATIENCE = {
+    "connect_timeout": timedelta(seconds=3),
+    "read_timeout": timedelta(seconds=10),  # without a single byte
+    "timeout": timedelta(seconds=300),  # for a whole part
+}
 RETRIES = {
     "max_retries": 3,
     "retry_timeout": timedelta(seconds=8),
@@ -153,12 +157,13 @@ def fingerprint(uri: str, size: int) -> str:
     """What names the content: its SHA-256, or the tag that a remote store gives it."""
     place = _place(uri)
     if place.scheme in ("", "memory"):
-        return f"sha256:{_sha256(uri)}"
+        return f"sha256:{sha256(uri)}"
     stored = stat(uri)
     return f"etag:{stored.etag.strip(chr(34))}" if stored.etag else f"size:{size}"
 
 
-def _sha256(uri: str) -> str:
+def sha256(uri: str) -> str:
+    """The hash of the content, in hex."""
     with open_stream(uri) as file, _told(uri, "reading"):
         return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
 
@@ -263,10 +268,15 @@ def _close(file: IO[bytes]) -> None:
 
 @contextmanager
 def _remote_writing(uri: str, place: "_Place") -> Iterator[Sink]:
-    # Left unclosed, an upload is never completed and nothing can be seen of it.
     with _told(uri, "writing"):
         upload = obstore.open_writer(_store(place), place.key, buffer_size=PART, max_concurrency=2)
-    yield Sink(uri, lambda view: upload.write(bytes(view)))
+    try:
+        yield Sink(uri, lambda view: upload.write(bytes(view)))
+    except BaseException as cause:
+        # Parts that were sent are given up, or they would lie there unseen and be paid for.
+        with suppress(Exception):
+            upload.__exit__(type(cause), cause, cause.__traceback__)
+        raise
     with _told(uri, "writing"):
         upload.close()
 
@@ -388,29 +398,38 @@ def _last(key: str) -> str:
 
 
 def _store(place: _Place) -> ObjectStore:
-    return _opened_store(place.scheme, place.bucket)
+    if place.scheme != "memory" and not place.bucket:
+        raise BadRequest(f"{place.scheme}://: name a bucket, as in {place.scheme}://bucket/folder.")
+    return _opened_store(place.scheme, place.bucket, _may_be_plain())
+
+
+def _may_be_plain() -> bool:
+    """Whether S3 may be spoken to without TLS: a server on this machine, or AWS_ALLOW_HTTP.
+
+    obstore reads its settings from the environment by itself, but forgets AWS_ALLOW_HTTP where
+    other client options are given, and does not tell what it found: so this looks there too.
+    """
+    if os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("true", "1"):
+        return True
+    known = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = urlsplit(known or "")
+    return endpoint.scheme == "http" and endpoint.hostname in ("localhost", "127.0.0.1", "::1")
 
 
 @cache
-def _opened_store(scheme: str, bucket: str) -> ObjectStore:
-    options: dict[str, Any] = {"client_options": PATIENCE, "retry_config": RETRIES}
+def _opened_store(scheme: str, bucket: str, plain: bool) -> ObjectStore:
+    retry = cast(Any, RETRIES)
     if scheme == "s3":
-        return _s3(bucket, options)
+        options = PATIENCE | ({"allow_http": True} if plain else {})
+        return S3Store(bucket, client_options=cast(Any, options), retry_config=retry)
     if scheme == "gs":
-        return GCSStore(bucket, **options)
+        return GCSStore(bucket, client_options=cast(Any, PATIENCE), retry_config=retry)
     if scheme == "az":
-        return AzureStore(bucket, **options)
-    return MemoryStore()
+        return AzureStore(bucket, client_options=cast(Any, PATIENCE), retry_config=retry)
+    return _MEMORY
 
 
-def _s3(bucket: str, options: dict[str, Any]) -> ObjectStore:
-    store = S3Store(bucket, **options)
-    # Keys over plain http stay on this machine, or need AWS_ALLOW_HTTP.
-    endpoint = urlsplit(str(store.config.get("endpoint", "")))
-    if endpoint.scheme == "http" and endpoint.hostname in ("localhost", "127.0.0.1", "::1"):
-        options = {**options, "client_options": {**PATIENCE, "allow_http": True}}
-        return S3Store(bucket, **options)
-    return store
+_MEMORY = MemoryStore()
 
 
 # Expanding -------------------------------------------------------------------------------
@@ -733,6 +752,8 @@ def _remote_failure(uri: str, doing: str, cause: Exception) -> AssayError:
         return AlreadyThere(f"{uri}: something is already stored under this address.")
     if isinstance(cause, remote_errors.NotFoundError) or "NoSuchBucket" in text:
         return _not_there(uri, cast(OSError, cause))
+    if "Account must be specified" in text:
+        return StorageError(f"{uri}: whose container is it? Set AZURE_STORAGE_ACCOUNT_NAME.")
     if _is_refusal(cause, text):
         return StorageError(
             f"{uri}: the store refused {doing}: {_gist(text)}. Check the credentials in the "
