@@ -1,0 +1,246 @@
+// One instruction set's way of lowering text and finding its tokens. No include guard: text.hpp
+// includes this file once per instruction set, each time with another namespace and another SCAN_*.
+namespace SCAN_NAME {
+
+#if SCAN_LEVEL == 2  // AVX-512BW
+
+struct Block {
+  __m512i bytes;
+};
+
+inline Block load(const u8* p) { return {_mm512_loadu_si512(p)}; }
+inline void store(u8* p, Block block) { _mm512_storeu_si512(p, block.bytes); }
+inline u64 not_ascii(Block block) { return _mm512_movepi8_mask(block.bytes); }
+
+inline Block lower(Block block) {
+  __m512i place = _mm512_sub_epi8(block.bytes, _mm512_set1_epi8('A'));
+  __mmask64 upper = _mm512_cmplt_epu8_mask(place, _mm512_set1_epi8(26));
+  return {_mm512_mask_add_epi8(block.bytes, upper, block.bytes, _mm512_set1_epi8(32))};
+}
+
+inline u64 within(__m512i bytes, char first, char count) {
+  return _mm512_cmplt_epu8_mask(_mm512_sub_epi8(bytes, _mm512_set1_epi8(first)),
+                                _mm512_set1_epi8(count));
+}
+
+inline u64 words(Block block) {
+  return within(block.bytes, 'a', 26) | within(block.bytes, '0', 10) |
+         _mm512_cmpeq_epi8_mask(block.bytes, _mm512_set1_epi8('_'));
+}
+
+inline u64 spaces(Block block) { return within(block.bytes, 9, 5) | within(block.bytes, 28, 5); }
+
+// The places of the set bits, and how many; writes up to 64 places past `out`.
+inline size_t places(u64 bits, u32 base, u32* out) {
+  const __m512i count = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  u32* begin = out;
+  for (int quarter = 0; quarter < 4; quarter++) {
+    __mmask16 mask = static_cast<__mmask16>(bits >> (16 * quarter));
+    __m512i at = _mm512_add_epi32(count, _mm512_set1_epi32(static_cast<int>(base) + 16 * quarter));
+    _mm512_storeu_si512(out, _mm512_maskz_compress_epi32(mask, at));
+    out += __builtin_popcount(mask);
+  }
+  return static_cast<size_t>(out - begin);
+}
+
+#else
+
+#if SCAN_LEVEL == 1  // AVX2
+
+struct Block {
+  __m256i low, high;
+};
+
+inline Block load(const u8* p) {
+  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};
+}
+
+inline void store(u8* p, Block block) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), block.low);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 32), block.high);
+}
+
+inline u64 top_bits(__m256i low, __m256i high) {
+  return static_cast<u32>(_mm256_movemask_epi8(low)) |
+         static_cast<u64>(static_cast<u32>(_mm256_movemask_epi8(high))) << 32;
+}
+
+inline u64 not_ascii(Block block) { return top_bits(block.low, block.high); }
+
+inline __m256i within(__m256i bytes, char first, char count) {
+  __m256i place = _mm256_sub_epi8(bytes, _mm256_set1_epi8(first));
+  __m256i last = _mm256_set1_epi8(static_cast<char>(count - 1));
+  return _mm256_cmpeq_epi8(_mm256_min_epu8(place, last), place);
+}
+
+inline __m256i lower_half(__m256i bytes) {
+  return _mm256_add_epi8(bytes, _mm256_and_si256(within(bytes, 'A', 26), _mm256_set1_epi8(32)));
+}
+
+inline Block lower(Block block) { return {lower_half(block.low), lower_half(block.high)}; }
+
+inline __m256i word_half(__m256i bytes) {
+  __m256i line = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('_'));
+  return _mm256_or_si256(_mm256_or_si256(within(bytes, 'a', 26), within(bytes, '0', 10)), line);
+}
+
+inline __m256i space_half(__m256i bytes) {
+  return _mm256_or_si256(within(bytes, 9, 5), within(bytes, 28, 5));
+}
+
+inline u64 words(Block block) { return top_bits(word_half(block.low), word_half(block.high)); }
+inline u64 spaces(Block block) { return top_bits(space_half(block.low), space_half(block.high)); }
+
+#else  // any machine
+
+struct Block {
+  u8 bytes[64];
+};
+
+inline Block load(const u8* p) {
+  Block block;
+  std::memcpy(block.bytes, p, 64);
+  return block;
+}
+
+inline void store(u8* p, const Block& block) { std::memcpy(p, block.bytes, 64); }
+
+inline Block lower(Block block) {
+  for (u8& byte : block.bytes) byte += static_cast<u8>(byte - 'A') < 26 ? 32 : 0;
+  return block;
+}
+
+// Bit 0 of each byte -> 8 bits: the product moves the bit of byte i to bit 56 + i.
+inline u64 gather_bits(const u8* flags) {
+  u64 bits = 0;
+  for (int i = 0; i < 8; i++) bits |= ((load64(flags + 8 * i) * 0x0102040810204080) >> 56) << 8 * i;
+  return bits;
+}
+
+inline u64 not_ascii(const Block& block) {
+  u8 flags[64];
+  for (int i = 0; i < 64; i++) flags[i] = block.bytes[i] >> 7;
+  return gather_bits(flags);
+}
+
+inline u64 words(const Block& block) {
+  u8 flags[64];
+  for (int i = 0; i < 64; i++) {
+    u8 c = block.bytes[i];
+    flags[i] = (static_cast<u8>(c - 'a') < 26) | (static_cast<u8>(c - '0') < 10) | (c == '_');
+  }
+  return gather_bits(flags);
+}
+
+inline u64 spaces(const Block& block) {
+  u8 flags[64];
+  for (int i = 0; i < 64; i++) {
+    u8 c = block.bytes[i];
+    flags[i] = (static_cast<u8>(c - 9) < 5) | (static_cast<u8>(c - 28) < 5);
+  }
+  return gather_bits(flags);
+}
+
+#endif
+
+inline size_t places(u64 bits, u32 base, u32* out) {
+  size_t count = static_cast<size_t>(std::popcount(bits));
+  for (size_t done = 0; done < count; done += 8) {  // eight at a time: few mispredicted branches
+    for (int i = 0; i < 8; i++) {
+      out[done + i] = base + static_cast<u32>(std::countr_zero(bits));
+      bits &= bits - 1;
+    }
+  }
+  return count;
+}
+
+#endif
+
+// Lowers document[at, end), cut between code points, to the end of `lowered`.
+inline void lower_piece(Text document, size_t at, size_t end, Lowered& lowered) {
+  const u8* in = document.data;
+  u8* text = lowered.text.data();
+  u8* look = lowered.look;
+  size_t out = lowered.size;
+  while (at < end) {
+    Block block;
+    if (at + 64 <= document.size) {
+      block = load(in + at);
+    } else {
+      u8 last[64] = {};
+      std::memcpy(last, in + at, document.size - at);
+      block = load(last);
+    }
+    size_t run = std::min<size_t>(std::countr_zero(not_ascii(block)), end - at);
+    Block lowercase = lower(block);
+    store(text + out, lowercase);
+    if (look != text) store(look + out, lowercase);
+    at += run, out += run;
+    if (run == 64 || at >= end) continue;
+    if (look == text) {
+      look = lowered.other_look.data();
+      std::memcpy(look, text, out);
+    }
+    do {
+      Piece piece = lower_code_point(document, at);
+      std::memcpy(text + out, &piece.text, 4);
+      std::memcpy(look + out, &piece.look, 4);
+      if (piece.more) [[unlikely]] lower_dotted_i(text + out, look + out);
+      at += piece.read, out += piece.written;
+    } while (at < end && in[at] >= 0x80);
+  }
+  lowered.size = out;
+  lowered.look = look;
+}
+
+inline bool is_word(u8 look) {
+  return static_cast<u8>(look - 'a') < 26 || static_cast<u8>(look - '0') < 10 || look == '_';
+}
+
+struct Changes {
+  u64 words = 0, others = 0;  // bit 0: the class of the byte before
+
+  void after(u8 look) {
+    bool space = static_cast<u8>(look - 9) < 5 || static_cast<u8>(look - 28) < 5;
+    words = is_word(look), others = !space && !words;
+  }
+
+  void next(Block block, u64& starts, u64& ends) {
+    u64 word = assay::SCAN_NAME::words(block), other = ~(word | spaces(block));
+    u64 word_before = word << 1 | words, other_before = other << 1 | others;
+    starts = (word & ~word_before) | (other & ~other_before);
+    ends = (word_before & ~word) | (other_before & ~other);
+    words = word >> 63, others = other >> 63;
+  }
+};
+
+// Starts and ends of the tokens of look[0, size), which is followed by 64 spaces.
+inline size_t find_tokens(const u8* look, size_t size, u32* starts, u32* ends) {
+  Changes changes;
+  size_t started = 0, ended = 0;
+  for (size_t base = 0; base <= size; base += 64) {
+    u64 start, end;
+    changes.next(load(look + base), start, end);
+    started += places(start, static_cast<u32>(base), starts + started);
+    ended += places(end, static_cast<u32>(base), ends + ended);
+  }
+  return started;
+}
+
+// How many tokens start in look[0, size) when a byte of class `before` precedes it.
+inline size_t count_starts(const u8* look, size_t size, u8 before) {
+  Changes changes;
+  changes.after(before);
+  size_t count = 0;
+  for (size_t base = 0; base < size; base += 64) {
+    u64 start, end;
+    changes.next(load(look + base), start, end);
+    count += static_cast<size_t>(std::popcount(start));
+  }
+  return count;
+}
+
+inline constexpr Scan scan = {lower_piece, find_tokens, count_starts};
+
+}  // namespace SCAN_NAME
