@@ -109,7 +109,10 @@ class AnyOf:
     names: tuple[str, ...] = ()
 
     def keep(self, scored: Scored) -> Mask:
-        return np.logical_or.reduce([rule.keep(scored) for rule in self.rules])
+        keep = np.zeros(len(scored), bool)
+        for rule in self.rules:
+            keep |= rule.keep(scored)
+        return keep
 
     def describe(self) -> dict[str, Any]:
         names = self.names or tuple(str(place) for place in range(len(self.rules)))
@@ -328,7 +331,8 @@ def _starts(rank: Ids, prefix: tuple[int, ...]) -> Mask:
         begin = begin << DIGIT | digit
     if not mine:
         return np.ones(len(rank), bool)
-    return (rank >> np.uint64(64 - DIGIT * len(mine))) == np.uint64(begin)
+    starts: Mask = (rank >> np.uint64(64 - DIGIT * len(mine))) == np.uint64(begin)
+    return starts
 
 
 def _digit(found: npt.NDArray[np.uint64], place: int) -> npt.NDArray[np.int64]:

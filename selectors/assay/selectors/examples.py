@@ -26,8 +26,8 @@ class Nearest:
     def add(self, scored: Scored) -> None:
         score, kept = best(scored.scores), self.rule.keep(scored)
         may = kept | np.isfinite(score)
-        parts = (score, kept, scored.key, scored.shard, scored.row)
-        self._extend(*(part[may] for part in parts))
+        some = scored.take(may)
+        self._extend(score[may], kept[may], some.key, some.shard, some.row)
 
     def merge(self, other: "Nearest") -> None:
         self._extend(other.score, other.kept, other.key, other.shard, other.row)

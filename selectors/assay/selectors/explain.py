@@ -88,13 +88,13 @@ def _matches(past: Past, document: str) -> Iterator[Scored]:
     key = kernels.fingerprint(pa.array([document]), seed=0)[0]
     for file in past.files:
         for scored in scores.read(file.uri):
-            places = [p for p in np.flatnonzero(scored.key == key) if _is(scored, p, document)]
+            places = [p for p in np.flatnonzero(scored.key == key) if _is(scored, int(p), document)]
             if places:
                 yield scored.take(np.asarray(places))
 
 
 def _is(scored: Scored, place: int, document: str) -> bool:
-    return bool(scored.id[int(place)].as_py() == document)
+    return bool(scored.id[place].as_py() == document)
 
 
 def _document(past: Past, ground: Ground, found: Scored) -> Batch:

@@ -63,7 +63,11 @@ def joined(parts: Iterable[Scored]) -> Scored:
     """Several runs of rows as one, in the order given; at least one is needed."""
     rows = list(parts)
     columns = ("scores", "key", "content", "row", "shard", "size", "tokens")
-    stacked = {name: np.concatenate([getattr(part, name) for part in rows]) for name in columns}
+    stacked: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in rows]) for name in columns
+    }
+        name: np.concatenate([getattr(part, name) for part in rows]) for name in columns
+    }
     return replace(
         rows[0],
         **stacked,

@@ -132,8 +132,15 @@ class Writing:
                 groups.add(table)
                 examples += shown
             groups.close()
-        counts = [sum(getattr(k, n) for k in part.kept) for n in ("documents", "bytes", "tokens")]
-        return Written(part.name, *counts, sink.size, sink.sha256, tuple(examples))
+        return Written(
+            name=part.name,
+            rows=sum(kept.documents for kept in part.kept),
+            text_bytes=part.bytes,
+            tokens=sum(kept.tokens for kept in part.kept),
+            size=sink.size,
+            sha256=sink.sha256,
+            examples=tuple(examples),
+        )
 
     def _schema(self, part: Part) -> pa.Schema:
         original = self.corpus.shards[part.kept[0].unit.shard].schema

@@ -106,8 +106,11 @@ class Dsir:
         counts = found.counts.astype(np.float64)
         if self.smoothing:
             counts += self.smoothing
-            return np.log(counts / counts.sum())
-        return np.log(counts / max(counts.sum(), 1.0) + EPSILON)
+            counts /= counts.sum()
+        else:
+            counts = counts / max(counts.sum(), 1.0) + EPSILON
+        logs: Floats = np.log(counts)
+        return logs
 
 
 def _some(counts: NgramCounts, name: str) -> NgramCounts:
