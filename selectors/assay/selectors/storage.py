@@ -99,13 +99,14 @@ def exists(uri: str) -> bool:
 
 
 def names(folder: str) -> list[str]:
-    """Names of the objects directly in a folder, sorted; none where there is no folder."""
+    """Names of the objects directly in a folder, sorted, hidden ones left out."""
     place = _place(folder)
     with _told(folder, "listing"):
         if place.local:
             return sorted(_local_names(place.key))
         inside = obstore.list_with_delimiter(_store(place), prefix=place.key or None)
-        return sorted(_last(found["path"]) for found in inside["objects"])
+        found = [_last(one["path"]) for one in inside["objects"]]
+        return sorted(name for name in found if name[0] != ".")
 
 
 def join(base: str, *parts: str) -> str:
@@ -426,10 +427,13 @@ def _opened_store(scheme: str, bucket: str, plain: bool) -> ObjectStore:
         return GCSStore(bucket, client_options=cast(Any, PATIENCE), retry_config=retry)
     if scheme == "az":
         return AzureStore(bucket, client_options=cast(Any, PATIENCE), retry_config=retry)
-    return _MEMORY
+    return _memory(bucket)
 
 
-_MEMORY = MemoryStore()
+@cache
+def _memory(bucket: str) -> ObjectStore:
+    """Lives as long as the process."""
+    return MemoryStore()
 
 
 # Expanding -------------------------------------------------------------------------------

@@ -168,6 +168,8 @@ class Cuts:
 
     def groups(self) -> tuple[Group, ...]:
         """The first may begin after blank lines; starting there changes nothing."""
+        if not self._marks:
+            return ()
         ends = [*self._marks[1:], Line(self.rows, 0, self._end, b"")]
         return tuple(
             Group(end.row - mark.row, end.start - mark.start, mark.start, mark.number)

@@ -4,7 +4,7 @@ Each worker reads its own row groups through a buffered stream, without Arrow's 
 loops measured, the one with the least memory at full speed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +25,7 @@ from assay.selectors.formats.layout import (
     Rows,
     Where,
 )
+from assay.selectors.formats.repeats import cut, decoded, repeating
 from assay.selectors.formats.taking import taken
 from assay.selectors.records import Counts
 
@@ -45,8 +46,8 @@ def read(where: Where, columns: Columns) -> Iterator[Rows]:
     """Text, id and group of the rows, in order."""
     row = where.first_row
     paths = list(dict.fromkeys(columns.paths()))
-    with _opened(where.uri, where.size) as file:
-        for batch in _batches(file, where, where.groups, paths):
+    with _opened(where.uri, where.size, where.groups, paths) as file:
+        for batch in _pieces(file, where, paths):
             yield Rows(
                 np.arange(row, row + len(batch), dtype=np.int64),
                 pick(batch, columns.text),
@@ -59,23 +60,30 @@ def read(where: Where, columns: Columns) -> Iterator[Rows]:
 def take(where: Where, wanted: Counts) -> Iterator[pa.RecordBatch]:
     """The wanted rows with all their columns; row groups without any are not read."""
     row = where.first_row
-    with _opened(where.uri, where.size) as file:
+    with _opened(where.uri, where.size, where.groups, where.schema.names) as file:
         for number in where.groups:
             end = row + file.metadata.row_group(number).num_rows
             first, last = np.searchsorted(wanted, (row, end))
             if first < last:
                 batches = _batches(file, where, (number,), None)
-                yield from taken(batches, row, wanted[first:last])
+                for chosen in taken(batches, row, wanted[first:last]):
+                    yield from (decoded(piece, where.schema) for piece in cut(chosen))
             row = end
 
 
 @contextmanager
-def _opened(uri: str, size: int) -> Iterator[pq.ParquetFile]:
+def _opened(
+    uri: str, size: int, groups: tuple[int, ...] = (), columns: Sequence[str] = ()
+) -> Iterator[pq.ParquetFile]:
     source = storage.open_input(uri)
+    local = storage.is_local(uri)
+    # Over a network one request per column chunk beats one per page.
+    how = {"pre_buffer": not local, "buffer_size": BUFFER if local else 0}
     try:
-        local = storage.is_local(uri)
-        # Over a network one request per column chunk beats one per page.
-        file = pq.ParquetFile(source, pre_buffer=not local, buffer_size=BUFFER if local else 0)
+        file = pq.ParquetFile(source, **how)
+        coded = repeating(file.metadata, groups, list(columns))
+        if coded:
+            file = pq.ParquetFile(source, metadata=file.metadata, read_dictionary=coded, **how)
     except AssayError:
         raise
     except DAMAGE as cause:
@@ -84,6 +92,11 @@ def _opened(uri: str, size: int) -> Iterator[pq.ParquetFile]:
         yield file
     finally:
         source.close()
+
+
+def _pieces(file: pq.ParquetFile, where: Where, paths: list[str]) -> Iterator[pa.RecordBatch]:
+    for batch in _batches(file, where, where.groups, paths):
+        yield from cut(batch)
 
 
 def _batches(
