@@ -66,8 +66,6 @@ def joined(parts: Iterable[Scored]) -> Scored:
     stacked: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in rows]) for name in columns
     }
-        name: np.concatenate([getattr(part, name) for part in rows]) for name in columns
-    }
     return replace(
         rows[0],
         **stacked,

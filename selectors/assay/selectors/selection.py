@@ -113,6 +113,7 @@ def select(asked: Spec, means: Means | None = None) -> Manifest:
         if done := manifest.find(out):
             _same(done.request, ground.request, out)
             return done
+        storage.sweep(out)
         _claim(out, ground.request)
         return _carry_out(ground, means, begun)
 

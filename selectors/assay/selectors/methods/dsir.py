@@ -24,6 +24,7 @@ from assay.selectors.stats import Features, NgramCounts
 
 BUCKETS = {"fast": 1 << 20, "reference": 10_000}  # the reference package's own default is 10,000
 EPSILON = 1e-8  # added to unsmoothed probabilities by the reference package
+EMPTY = -1e9  # score of a text without a token: nothing speaks for it, so it comes last
 TELLING = 50  # n-grams named by an explanation
 
 
@@ -42,11 +43,13 @@ class Dsir:
         Field(description="fast: 64-bit hash, orders apart; reference: SHA-256, one table"),
     ] = "fast"
     smoothing: Annotated[
-        float, Field(ge=0, description="counts added to each bucket, on both sides; 0 adds 1e-8")
-    ] = 1.0
+        float,
+        Field(ge=0, lt=1, description="share of the raw pool mixed into the target; 0 adds 1e-8"),
+    ] = 0.4
     length_normalised: Annotated[
-        bool, Field(description="mean over a document's n-grams in place of their sum")
-    ] = True
+        Literal["sqrt", "mean"] | bool,
+        Field(description="sqrt or mean (= true): divide by n-grams so; false: the plain sum"),
+    ] = "sqrt"
     min_length: Annotated[
         int, Field(ge=0, description="documents of fewer tokens are never chosen")
     ] = 0
@@ -69,16 +72,15 @@ class Dsir:
         targets = [fold(f"target/{name}", empty) for name in fold.targets]
         if not targets:
             targets = [fold("target", empty)]  # says what is missing
-        raw = self._log_probability(fold("raw", empty))
-        ratios = [
-            self._log_probability(_some(counts, name)) - raw
-            for name, counts in zip(fold.targets, targets, strict=True)
-        ]
-        several = [f"score.{name}" for name in fold.targets]
-        names = tuple(several) if len(several) > 1 else ("score",)
+        raw = fold("raw", empty).counts.astype(np.float64)
+        pairs = zip(fold.targets, targets, strict=True)
+        ratios = [self._log_ratio(_some(counts, name), raw) for name, counts in pairs]
+        # float32 for speed: half the cache, and the same on machines whose logarithms differ.
         kind = np.float64 if self.features == "reference" else np.float32
         table = np.stack(ratios, axis=1).astype(kind) if len(ratios) > 1 else ratios[0].astype(kind)
-        return LogRatio(features, table, self.length_normalised, self.min_length, names)
+        several = tuple(f"score.{name}" for name in fold.targets)
+        names = several if len(several) > 1 else ("score",)
+        return LogRatio(features, table, self._power(), self.min_length, names)
 
     def choose(self, budget: Budget, fold: Fold) -> Rule:
         orders = [self._order(fold.seed, column) for column in range(max(len(fold.targets), 1))]
@@ -102,15 +104,27 @@ class Dsir:
             )
         return [given[name] / sum(given.values()) for name in targets]
 
-    def _log_probability(self, found: NgramCounts) -> Floats:
-        counts = found.counts.astype(np.float64)
-        if self.smoothing:
-            counts += self.smoothing
-            counts /= counts.sum()
-        else:
-            counts = counts / max(counts.sum(), 1.0) + EPSILON
-        logs: Floats = np.log(counts)
-        return logs
+    def _log_ratio(self, found: NgramCounts, raw: Floats) -> Floats:
+        """log p_target / p_raw for each slot.
+
+        Smoothed (Jelinek and Mercer 1980): the target is mixed with the raw pool, and a bucket
+        that the pool lacks counts as met once. Unsmoothed: as the reference package does it.
+        """
+        target = found.counts.astype(np.float64)
+        if not self.smoothing:
+            return _logs(target / target.sum() + EPSILON) - _logs(raw / raw.sum() + EPSILON)
+        seen = np.maximum(raw, 1.0)
+        ratio = (target / target.sum()) / (seen / seen.sum())
+        return _logs(self.smoothing + (1.0 - self.smoothing) * ratio)
+
+    def _power(self) -> float:
+        """A sum over n n-grams is divided by n to this power."""
+        return {"sqrt": 0.5, "mean": 1.0, True: 1.0, False: 0.0}[self.length_normalised]
+
+
+def _logs(values: Floats) -> Floats:
+    logs: Floats = np.log(values)
+    return logs
 
 
 def _some(counts: NgramCounts, name: str) -> NgramCounts:
@@ -125,7 +139,7 @@ class LogRatio:
 
     features: Features
     table: npt.NDArray[Any]  # shape (slots,) or (slots, targets)
-    length_normalised: bool
+    power: float  # sums over n n-grams are divided by n ** power
     min_length: int
     names: tuple[str, ...] = field(default=("score",))
 
@@ -134,6 +148,8 @@ class LogRatio:
         sums, ngrams = kernels.dot_ngrams(batch.text, self.table, f.definition, f.orders, f.buckets)
         scores = self._normalise(sums, ngrams)
         short = tokens_of(ngrams, f.orders) < self.min_length
+        if self.power:  # the plain sum of nothing is 0, as in the reference package
+            scores[ngrams == 0] = EMPTY
         scores[short] = -np.inf
         return scores
 
@@ -145,7 +161,7 @@ class LogRatio:
         raw = text if isinstance(text, bytes) else text.encode()
         found = Counter(kernels.list_ngrams(raw, f.definition, f.orders, f.buckets))
         table = self.table if self.table.ndim == 1 else self.table[:, 0]
-        total = max(sum(found.values()), 1) if self.length_normalised else 1
+        total = max(sum(found.values()), 1) ** self.power
         weighed = [
             (float(table[slot]) * times / total, ngram.decode(errors="replace"), times)
             for (ngram, _order, slot), times in found.items()
@@ -156,10 +172,8 @@ class LogRatio:
         return {"ngrams": listed, "rest": rest, "distinct": len(weighed)}
 
     def _normalise(self, sums: Floats, ngrams: Counts) -> Floats:
-        if not self.length_normalised:
-            return sums
-        mean = sums.T / np.maximum(ngrams, 1)
-        return np.ascontiguousarray(mean.T)
+        scaled = sums.T / np.maximum(ngrams, 1) ** self.power
+        return np.ascontiguousarray(scaled.T)
 
 
 def tokens_of(ngrams: Counts, orders: int) -> Counts:
