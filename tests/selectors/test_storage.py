@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -142,6 +143,7 @@ def test_a_finished_selection_gives_its_chosen_rows_only(home):
         "state/x.parquet",
         "manifest.json",
         "report.json",
+        "examples.jsonl",
     ):
         storage.write_bytes(storage.join(home, "out", name), b"x")
     storage.write_bytes(storage.join(home, "scores/mine.parquet"), b"x")
@@ -248,8 +250,6 @@ def test_an_upload_that_failed_is_given_up(s3):
 
 
 def test_parquet_is_written_and_read_through_it(home):
-    import pyarrow as pa
-
     table = pa.table({"text": ["a", "b"] * 5000})
     uri = storage.join(home, "part.parquet")
     with storage.writing(uri) as sink, pq.ParquetWriter(sink, table.schema) as writer:
@@ -354,6 +354,22 @@ def test_a_device_that_is_full_is_reported_from_the_write_itself():
     sink = storage.Sink("/dev/full", failing(errno.ENOSPC))
     with pytest.raises(StorageError, match="disk full"):
         sink.write(b"1")
+
+
+def test_a_failure_inside_arrow_keeps_its_words():
+    table = pa.table({"text": ["a"]})
+    sink = storage.Sink("s3://b/x", failing(errno.ENOSPC))
+    with pytest.raises(StorageError, match="disk full"):
+        pq.write_table(table, sink)
+
+
+def test_an_object_that_goes_away_while_it_is_read_is_named(s3):
+    with storage.writing("s3://bucket/x.parquet") as sink:
+        pq.write_table(pa.table({"text": ["a"] * 10}), sink)
+    source = storage.open_input("s3://bucket/x.parquet")
+    storage.delete("s3://bucket/x.parquet")
+    with pytest.raises(NotFound, match=r"s3://bucket/x\.parquet"):
+        pq.read_table(source)
 
 
 def test_a_refusal_names_the_path_and_a_remedy(tmp_path, monkeypatch):

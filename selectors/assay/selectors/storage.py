@@ -39,7 +39,7 @@ from assay.selectors.errors import (
 from assay.selectors.formats.names import KNOWN, is_plain_json, promised
 
 SCHEMES = {"s3": "s3", "s3a": "s3", "gs": "gs", "az": "az", "memory": "memory"}
-OUR_FOLDERS = {"scores", "quarantine", "state"}  # beside a manifest: ours, not data
+OUR_FOLDERS = {"scores", "quarantine", "state", "fit"}  # beside a manifest: ours, not data
 CHUNK = 1 << 20  # bytes per read when streaming
 PART = 8 << 20  # bytes per part of a multipart upload
 # Bounded so that an endpoint which does not answer is reported within 15 seconds.
@@ -521,18 +521,27 @@ def _is_shown(name: str, asked_for: frozenset[str]) -> bool:
 
 def _data_among(names: set[str]) -> list[str]:
     """The readable ones; where a selection was written, its chosen rows only."""
-    ours = {_folder(name) for name in names if _last(name) == "manifest.json"}
-    readable = [name for name in names if promised(name) and not _is_our_own(name, ours)]
+    ours = _selections(names)
+    readable = [name for name in names if promised(name) and not _is_beside_chosen(name, ours)]
     data = [name for name in readable if not is_plain_json(name)]
     return data or readable
 
 
-def _is_our_own(name: str, ours: set[str]) -> bool:
-    path = PurePosixPath(name)
-    for above in path.parents:
-        if ("" if str(above) == "." else str(above)) in ours:
-            inside = path.relative_to(above).parts
-            if inside[0] in OUR_FOLDERS or inside == ("manifest.json",):
+def _selections(names: set[str]) -> set[str]:
+    """Folders that hold a manifest and parts."""
+    parts = {_folder(name) for name in names if _PART.fullmatch(_last(name))}
+    return parts & {_folder(name) for name in names if _last(name) == "manifest.json"}
+
+
+_PART = re.compile(r"part-\d+\.parquet")
+
+
+def _is_beside_chosen(name: str, selections: set[str]) -> bool:
+    """Scores, reports and the like of a selection: not data."""
+    for above in PurePosixPath(name).parents:
+        if ("" if str(above) == "." else str(above)) in selections:
+            inside = PurePosixPath(name).relative_to(above).parts
+            if inside[0] in OUR_FOLDERS or (len(inside) == 1 and not _PART.fullmatch(inside[0])):
                 return True
     return False
 
