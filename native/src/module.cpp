@@ -359,10 +359,12 @@ nb::list py_list_ngrams(nb::bytes text, const std::string& features, int64_t ord
     nb::gil_scoped_release release;
     with_features(wanted, [&](auto& how) {
       with_scratch([&](Scratch& scratch) {
-        for_each_slots(
-            document, scratch, how, [](u64) {},
-            [&](const Tokens&, size_t, const Slots& found) {
-              slots.insert(slots.end(), found.slot, found.slot + found.count);
+        for_each_batch(
+            1, [&](size_t) { return document; }, scratch, how, [](u64) {},
+            [&](const Batch& batch) {
+              for (size_t i = 0; i < batch.count; i++)
+                for (size_t order = 0; order < how.orders() && i >= batch.first(order); order++)
+                  slots.push_back(batch.slot[order][i]);
             });
       });
     });
@@ -460,8 +462,9 @@ NB_MODULE(kernels, m) {
   m.def("dot_ngrams", &py_dot_ngrams, nb::arg("texts").none(), nb::arg("table").none(), "features"_a, "orders"_a, "buckets"_a,
         "(sums, ngrams): table[slot] summed over a text's n-grams, and how many there were.\n\n"
         "table is float32 or float64 (slots,) or (slots, k); sums is float64 (n,) or (n, k), ngrams\n"
-        "int64 (n,). Each sum starts at 0.0 and is added up in float64, one n-gram after the other\n"
-        "in the order of list_ngrams: the same bits on every machine and in every batch.\n"
+        "int64 (n,). The n-grams that end with token i are added, shortest first, to running sum\n"
+        "i % 8 in float64; in the end ((0+4)+(2+6)) + ((1+5)+(3+7)) of these: the same bits on every\n"
+        "machine and in every batch.\n"
         "ValueError if table has another shape, type or layout or the settings are out of range;\n"
         "TypeError if texts is not one Arrow text array.");
   m.def("lower", &py_lower, "text"_a,
@@ -469,8 +472,8 @@ NB_MODULE(kernels, m) {
   m.def("tokens", &py_tokens, "text"_a,
         "The tokens of the lowered text. A byte that is not UTF-8 is like a punctuation mark.");
   m.def("list_ngrams", &py_list_ngrams, "text"_a, "features"_a, "orders"_a, "buckets"_a,
-        "(tokens joined by a space, order, slot) of each n-gram, in the order dot_ngrams adds them:\n"
-        "by their last token, and the shortest first.\n\n"
+        "(tokens joined by a space, order, slot) of each n-gram, by their last token, and then\n"
+        "the shortest first, which is the order in which dot_ngrams adds them.\n\n"
         "ValueError if the settings are out of range.");
   m.def("windows", &py_windows, "text"_a, "width"_a,
         "uint64 (max(0, tokens - width + 1),): the hash of each run of `width` tokens, in order.\n\n"

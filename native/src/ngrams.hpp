@@ -5,8 +5,9 @@
 // "reference-1": the n-gram is its tokens joined by one space, its slot is SHA-256 of that as a number
 // modulo `buckets`, and all orders share the slots (Xie et al., DSIR, arXiv:2302.03169).
 //
-// The order of n-grams, and so of additions, is a function of the text alone: tokens in order of the
-// text, and for each token the n-grams that end with it, shortest first.
+// The order of additions is a function of the text alone. Token i adds the n-grams that end with it,
+// shortest first, to running sum i mod 8; at the end the sums are added as
+// ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)). All in double.
 #pragma once
 #include "arrow.hpp"
 #include "sha256.hpp"
@@ -14,11 +15,20 @@
 namespace assay {
 
 inline constexpr size_t most_orders = 8;
-inline constexpr size_t tokens_at_once = 64;  // their slots are prefetched, then used
+inline constexpr size_t batch_tokens = 64;  // measured here: see NOTES.md
+inline constexpr size_t lanes = 8;
 
-struct Slots {
-  u64 slot[tokens_at_once * most_orders];
-  size_t count;
+// Slots of the n-grams that end with some tokens of one document. The table's lines are fetched for
+// one batch while the batch before is worked on.
+struct Batch {
+  u64 slot[most_orders][batch_tokens + lanes];  // by order, then by last token
+  size_t count;                                 // tokens
+  size_t before;                                // tokens of the document before these
+  size_t row;
+  bool last;  // of its document
+
+  // From which token on there are n-grams of orders + 1.
+  size_t first(size_t order) const { return order > before ? std::min(order - before, count) : 0; }
 };
 
 // --- fast ----------------------------------------------------------------------------------------
@@ -27,30 +37,30 @@ class FastFeatures {
  public:
   FastFeatures(size_t orders, u64 buckets) : orders_(orders), buckets_(buckets) {}
 
-  void begin_document() { known_ = 0; }
+  size_t orders() const { return orders_; }
 
-  template <class Prefetch>
-  void find(const Tokens& tokens, size_t first, size_t end, Slots& slots, Prefetch prefetch) {
-    size_t out = 0;
-    for (size_t i = first; i < end; i++) {
-      u64 token = hash_token(tokens.text + tokens.starts[i], tokens.ends[i] - tokens.starts[i]);
-      u64 ngram = token;
-      for (size_t order = 0; order <= known_; order++) {
-        u64 slot = order * buckets_ + place(ngram, buckets_);
-        prefetch(slot);
-        slots.slot[out++] = slot;
-        std::swap(ngram, ending_[order]);
-        ngram = extend(ngram, token);
-      }
-      if (known_ + 1 < orders_) known_++;
+  // Takes tokens [first, first + count) as those from `place` on of a batch.
+  void take(const Tokens& tokens, size_t first, size_t count, size_t place) {
+    scan_.hash_tokens(tokens.text, tokens.starts + first, tokens.ends + first, count,
+                      ngrams_[0] + 1 + place);
+  }
+
+  void finish(Batch& batch) {
+    for (size_t order = 0; order < orders_; order++) {
+      u64* ngrams = ngrams_[order] + 1;
+      if (order) scan_.extend_all(ngrams_[order - 1], ngrams_[0] + 1, batch.count, ngrams);
+      scan_.place_all(ngrams, batch.count, order * buckets_, buckets_, batch.slot[order]);
     }
-    slots.count = out;
+    for (size_t order = 0; order < orders_; order++)
+      ngrams_[order][0] = ngrams_[order][batch.count];
   }
 
  private:
-  size_t orders_, known_ = 0;
+  size_t orders_;
   u64 buckets_;
-  u64 ending_[most_orders] = {};  // hashes of the n-grams that end with the token before, by order
+  const Scan& scan_ = current_scan();
+  // Hashes of n-grams by order; [0] is that of the token before the batch, then one for each token.
+  u64 ngrams_[most_orders][batch_tokens + 2 * lanes] = {};
 };
 
 // --- reference -----------------------------------------------------------------------------------
@@ -67,6 +77,7 @@ class Memo {
 
   void forget() { table_.assign(entries, Key{}); }
 
+  // Reads 32 bytes.
   static Key key(const u8* p, size_t n) {
     Key key;
     for (size_t i = 0; i < 2; i++) {
@@ -79,13 +90,14 @@ class Memo {
   }
 
   Key& entry(const Key& key) {
-    u64 hash = step(step(K0, key.word[0], key.word[1]), key.word[2], key.word[3]);
+    u64 hash = fold(fold(key.word[0] ^ K0, key.word[1] ^ K1) ^ key.word[2], key.word[3] ^ K2);
     return table_[hash >> (64 - std::countr_zero(entries))];
   }
 
   static bool same(const Key& entry, const Key& key) {
-    return entry.word[0] == key.word[0] && entry.word[1] == key.word[1] &&
-           entry.word[2] == key.word[2] && static_cast<u32>(entry.word[3]) == key.word[3];
+    u64 differs = (entry.word[0] ^ key.word[0]) | (entry.word[1] ^ key.word[1]) |
+                  (entry.word[2] ^ key.word[2]) | static_cast<u32>(entry.word[3] ^ key.word[3]);
+    return differs == 0;
   }
 
   static u32 bucket(const Key& entry) { return static_cast<u32>(entry.word[3] >> 32); }
@@ -109,69 +121,71 @@ class ReferenceFeatures {
     memo_ = &memo;
   }
 
-  void begin_document() {
-    known_ = size_ = 0;
-    joined_.shrink(kept_scratch);
+  size_t orders() const { return orders_; }
+
+  // Joins the tokens with spaces, so that every n-gram is a stretch of the joined text.
+  void take(const Tokens& tokens, size_t first, size_t count, size_t) {
+    size_t bytes = tokens.ends[first + count - 1] - tokens.starts[first];
+    joined_.reserve(size_ + bytes + count + 64, size_);
+    u8* out = joined_.data() + size_;
+    for (size_t i = first; i < first + count; i++) {
+      const u8* token = tokens.text + tokens.starts[i];
+      size_t size = tokens.ends[i] - tokens.starts[i];
+      begins_[tokens_++] = static_cast<size_t>(out - joined_.data());
+      std::memcpy(out, token, 16);
+      if (size > 16) [[unlikely]]
+        std::memcpy(out + 16, token + 16, size - 16);
+      out += size;
+      *out++ = ' ';
+    }
+    size_ = static_cast<size_t>(out - joined_.data());
   }
 
-  template <class Prefetch>
-  void find(const Tokens& tokens, size_t first, size_t end, Slots& slots, Prefetch prefetch) {
-    keep_known();
-    size_t out = 0;
-    for (size_t i = first; i < end; i++) {
-      append(tokens.text + tokens.starts[i], tokens.ends[i] - tokens.starts[i]);
-      for (size_t order = 0; order <= known_; order++)
-        look_up(begins_[tokens_ - 1 - order], size_ - 1, slots, out++);
-      if (known_ + 1 < orders_) known_++;
-    }
-    work_off(slots);
-    slots.count = out;
-    for (size_t i = 0; i < out; i++) prefetch(slots.slot[i]);
+  void finish(Batch& batch) {
+    size_t known = tokens_ - batch.count;
+    begins_[tokens_] = size_;
+    waiting_count_ = 0;
+    for (size_t order = 0; order < orders_; order++)
+      for (size_t i = batch.first(order); i < batch.count; i++)
+        look_up(begins_[known + i - order], begins_[known + i + 1] - 1, batch.slot[order][i]);
+    work_off();
+    keep_last(batch.last ? 0 : std::min(orders_ - 1, tokens_));
   }
 
  private:
   struct Waiting {
-    size_t slot;
+    u64* slot;
     Memo::Key* entry;
     Memo::Key key;
   };
 
-  // The tokens joined by spaces, so that every n-gram is a stretch of it. In front stay the last
-  // tokens of the call before.
-  void append(const u8* token, size_t size) {
-    joined_.reserve(size_ + size + 64, size_);
-    begins_[tokens_++] = size_;
-    std::memcpy(joined_.data() + size_, token, size);
-    size_ += size;
-    joined_.data()[size_++] = ' ';
-  }
-
-  void keep_known() {
-    size_t from = known_ && tokens_ ? begins_[tokens_ - known_] : size_;
-    for (size_t i = 0; i < known_; i++) begins_[i] = begins_[tokens_ - known_ + i] - from;
-    tokens_ = known_;
+  void keep_last(size_t count) {
+    size_t from = begins_[tokens_ - count];
+    for (size_t i = 0; i < count; i++) begins_[i] = begins_[tokens_ - count + i] - from;
+    tokens_ = count;
     size_ -= from;
     if (size_) std::memmove(joined_.data(), joined_.data() + from, size_);
+    if (!size_) joined_.shrink(kept_scratch);
   }
 
-  void look_up(size_t begin, size_t end, Slots& slots, size_t place) {
+  void look_up(size_t begin, size_t end, u64& slot) {
     const u8* ngram = joined_.data() + begin;
     size_t size = end - begin;
     Waiting& next = waiting_[waiting_count_];
-    next.slot = place;
+    next.slot = &slot;
     next.entry = nullptr;
     if (size <= Memo::longest) {
       next.key = Memo::key(ngram, size);
       next.entry = &memo_->entry(next.key);
       if (Memo::same(*next.entry, next.key)) {
-        slots.slot[place] = Memo::bucket(*next.entry);
+        slot = Memo::bucket(*next.entry);
         return;
       }
     }
     if (size > sha256::longest_single) {
       u32 digest[8];
       sha256::digest(ngram, size, digest);
-      slots.slot[place] = modulus_.of(digest, 1);
+      slot = modulus_.of(digest, 1);
       return;
     }
     alignas(64) u8 block[64] = {};
@@ -179,27 +193,27 @@ class ReferenceFeatures {
     block[size] = 0x80;
     block[62] = static_cast<u8>(size >> 5), block[63] = static_cast<u8>(size << 3);
     for (size_t i = 0; i < 16; i++) blocks_.word[i][waiting_count_] = sha256::load_big(block + 4 * i);
-    if (++waiting_count_ == sha256::lanes) work_off(slots);
+    if (++waiting_count_ == sha256::lanes) work_off();
   }
 
-  void work_off(Slots& slots) {
+  void work_off() {
     if (!waiting_count_) return;
     sha256::Digests digests;
     sha256::digest_lanes(blocks_, digests);
     for (size_t i = 0; i < waiting_count_; i++) {
       u32 bucket = modulus_.of(&digests.word[0][i], sha256::lanes);
-      slots.slot[waiting_[i].slot] = bucket;
+      *waiting_[i].slot = bucket;
       if (waiting_[i].entry) Memo::remember(*waiting_[i].entry, waiting_[i].key, bucket);
     }
     waiting_count_ = 0;
   }
 
-  size_t orders_, known_ = 0;
+  size_t orders_;
   sha256::Modulus modulus_;
   Memo* memo_;
   Buffer<u8> joined_;
-  size_t size_ = 0, tokens_ = 0;
-  size_t begins_[tokens_at_once + most_orders];
+  size_t size_ = 0, tokens_ = 0;  // of what is joined: the last tokens of the batch before come first
+  size_t begins_[batch_tokens + most_orders];
   sha256::Blocks blocks_ = {};
   Waiting waiting_[sha256::lanes];
   size_t waiting_count_ = 0;
@@ -207,58 +221,110 @@ class ReferenceFeatures {
 
 // --- what is done with them ----------------------------------------------------------------------
 
-template <class Features, class Prefetch, class Use>
-void for_each_slots(Text text, Scratch& scratch, Features& features, Prefetch prefetch, Use use) {
-  Slots slots;
-  features.begin_document();
-  for_each_tokens(text, scratch, [&](const Tokens& tokens) {
-    for (size_t first = 0; first < tokens.count; first += tokens_at_once) {
-      size_t end = std::min(first + tokens_at_once, tokens.count);
-      features.find(tokens, first, end, slots, prefetch);
-      use(tokens, first, slots);
-    }
-  });
+// Hands on the batches of text(0), text(1), ... in order: use(batch), some time after prefetch(slot)
+// for each of its slots. A text without tokens has none.
+template <class GetText, class Features, class Prefetch, class Use>
+void for_each_batch(size_t rows, GetText text, Scratch& scratch, Features& features,
+                    Prefetch prefetch, Use use) {
+  Batch batches[2];
+  Batch *batch = &batches[0], *other = &batches[1];
+  batch->count = batch->before = other->count = 0;
+  auto pass_on = [&](bool last) {
+    batch->last = last;
+    features.finish(*batch);
+    for (size_t order = 0; order < features.orders(); order++)
+      for (size_t i = batch->first(order); i < batch->count; i++) prefetch(batch->slot[order][i]);
+    if (other->count) use(*other);
+    other->before = last ? 0 : batch->before + batch->count;
+    other->count = 0;
+    std::swap(batch, other);
+  };
+  for (size_t row = 0; row < rows; row++) {
+    for_each_tokens(text(row), scratch, [&](const Tokens& tokens) {
+      for (size_t i = 0; i < tokens.count;) {
+        // Only now is it known that the full one is not the last.
+        if (batch->count == batch_tokens) pass_on(false);
+        batch->row = row;
+        size_t count = std::min(batch_tokens - batch->count, tokens.count - i);
+        features.take(tokens, i, count, batch->count);
+        batch->count += count, i += count;
+      }
+    });
+    if (batch->count) pass_on(true);
+  }
+  if (other->count) use(*other);
 }
 
 template <class Features>
 u64 add_ngrams(const Texts& texts, int64_t* counts, Features& features, Scratch& scratch) {
   u64 added = 0;
-  auto prefetch = [counts](u64 slot) { __builtin_prefetch(counts + slot, 1); };
-  for (size_t row = 0; row < texts.size(); row++) {
-    for_each_slots(texts[row], scratch, features, prefetch,
-                   [&](const Tokens&, size_t, const Slots& slots) {
-                     for (size_t i = 0; i < slots.count; i++) counts[slots.slot[i]]++;
-                     added += slots.count;
-                   });
-  }
+  for_each_batch(
+      texts.size(), [&](size_t row) { return texts[row]; }, scratch, features,
+      [=](u64 slot) { __builtin_prefetch(counts + slot, 1); },
+      [&](const Batch& batch) {
+        for (size_t order = 0; order < features.orders(); order++) {
+          for (size_t i = batch.first(order); i < batch.count; i++) counts[batch.slot[order][i]]++;
+          added += batch.count - batch.first(order);
+        }
+      });
   return added;
+}
+
+inline double total(const double* sums, size_t stride) {
+  auto at = [=](size_t lane) { return sums[lane * stride]; };
+  return ((at(0) + at(4)) + (at(2) + at(6))) + ((at(1) + at(5)) + (at(3) + at(7)));
+}
+
+template <class Number>
+void add_lines(const Batch& batch, size_t orders, const Number* table, double* running) {
+  double sums[lanes];
+  std::memcpy(sums, running, sizeof sums);
+  size_t i = 0;
+  if (batch.before + 1 >= orders) {
+    for (; i + lanes <= batch.count; i += lanes)
+      for (size_t order = 0; order < orders; order++)
+        for (size_t lane = 0; lane < lanes; lane++)
+          sums[lane] += table[batch.slot[order][i + lane]];
+  }
+  for (; i < batch.count; i++)
+    for (size_t order = 0; order < orders && i >= batch.first(order); order++)
+      sums[i % lanes] += table[batch.slot[order][i]];
+  std::memcpy(running, sums, sizeof sums);
+}
+
+template <class Number>
+void add_wide_lines(const Batch& batch, size_t orders, const Number* table, size_t columns,
+                    double* running) {
+  for (size_t i = 0; i < batch.count; i++)
+    for (size_t order = 0; order < orders && i >= batch.first(order); order++) {
+      const Number* line = table + batch.slot[order][i] * columns;
+      double* sums = running + i % lanes * columns;
+      for (size_t column = 0; column < columns; column++) sums[column] += line[column];
+    }
 }
 
 // sums[row * columns + column], ngrams[row].
 template <class Features, class Number>
 void dot_ngrams(const Texts& texts, const Number* table, size_t columns, Features& features,
                 Scratch& scratch, double* sums, int64_t* ngrams) {
-  auto prefetch = [=](u64 slot) { __builtin_prefetch(table + slot * columns); };
-  for (size_t row = 0; row < texts.size(); row++) {
-    double* sum = sums + row * columns;
-    std::fill(sum, sum + columns, 0.0);
-    u64 seen = 0;
-    for_each_slots(texts[row], scratch, features, prefetch,
-                   [&](const Tokens&, size_t, const Slots& slots) {
-                     seen += slots.count;
-                     if (columns == 1) {
-                       double running = *sum;
-                       for (size_t i = 0; i < slots.count; i++) running += table[slots.slot[i]];
-                       *sum = running;
-                       return;
-                     }
-                     for (size_t i = 0; i < slots.count; i++) {
-                       const Number* line = table + slots.slot[i] * columns;
-                       for (size_t column = 0; column < columns; column++) sum[column] += line[column];
-                     }
-                   });
-    ngrams[row] = static_cast<int64_t>(seen);
-  }
+  std::fill(sums, sums + texts.size() * columns, 0.0);
+  std::fill(ngrams, ngrams + texts.size(), 0);
+  std::vector<double> running(lanes * columns);
+  for_each_batch(
+      texts.size(), [&](size_t row) { return texts[row]; }, scratch, features,
+      [=](u64 slot) { __builtin_prefetch(table + slot * columns); },
+      [&](const Batch& batch) {
+        if (batch.before == 0) std::fill(running.begin(), running.end(), 0.0);
+        if (columns == 1)
+          add_lines(batch, features.orders(), table, running.data());
+        else
+          add_wide_lines(batch, features.orders(), table, columns, running.data());
+        for (size_t order = 0; order < features.orders(); order++)
+          ngrams[batch.row] += static_cast<int64_t>(batch.count - batch.first(order));
+        if (batch.last)
+          for (size_t column = 0; column < columns; column++)
+            sums[batch.row * columns + column] = total(running.data() + column, columns);
+      });
 }
 
 }  // namespace assay

@@ -241,6 +241,161 @@ inline size_t count_starts(const u8* look, size_t size, u8 before) {
   return count;
 }
 
-inline constexpr Scan scan = {lower_piece, find_tokens, count_starts};
+// --- hashes of many tokens at once ---------------------------------------------------------------
+
+#if SCAN_LEVEL == 0
+
+inline void hash_tokens(const u8* text, const u32* starts, const u32* ends, size_t count, u64* out) {
+  for (size_t i = 0; i < count; i++) out[i] = hash_token(text + starts[i], ends[i] - starts[i]);
+}
+
+inline void extend_all(const u64* ngrams, const u64* tokens, size_t count, u64* out) {
+  for (size_t i = 0; i < count; i++) out[i] = extend(ngrams[i], tokens[i]);
+}
+
+inline void place_all(const u64* hashes, size_t count, u64 first, u64 buckets, u64* out) {
+  for (size_t i = 0; i < count; i++) out[i] = first + place(hashes[i], buckets);
+}
+
+#else
+
+#if SCAN_LEVEL == 2
+typedef u64 Words __attribute__((vector_size(64)));
+
+inline Words mul32(Words a, Words b) {
+  return reinterpret_cast<Words>(
+      _mm512_mul_epu32(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+}
+
+inline Words widen(const u32* p) {
+  __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return reinterpret_cast<Words>(_mm512_cvtepu32_epi64(half));
+}
+
+inline Words gather(const u8* p, Words at) {
+  return reinterpret_cast<Words>(_mm512_i64gather_epi64(reinterpret_cast<__m512i>(at), p, 1));
+}
+
+// The low n bytes of each word, n in 0..8: shifts by 64 or more give 0.
+inline Words keep_bytes(Words word, Words n) {
+  __m512i mask = _mm512_srlv_epi64(_mm512_set1_epi64(-1), reinterpret_cast<__m512i>(64 - 8 * n));
+  return word & reinterpret_cast<Words>(mask);
+}
+
+inline Words smaller(Words a, Words b) {
+  return reinterpret_cast<Words>(
+      _mm512_min_epu64(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+}
+
+#else
+typedef u64 Words __attribute__((vector_size(32)));
+
+inline Words mul32(Words a, Words b) {
+  return reinterpret_cast<Words>(
+      _mm256_mul_epu32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+}
+
+inline Words widen(const u32* p) {
+  __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return reinterpret_cast<Words>(_mm256_cvtepu32_epi64(half));
+}
+
+inline Words gather(const u8* p, Words at) {
+  return reinterpret_cast<Words>(_mm256_i64gather_epi64(reinterpret_cast<const long long*>(p),
+                                                        reinterpret_cast<__m256i>(at), 1));
+}
+
+inline Words keep_bytes(Words word, Words n) {
+  __m256i mask = _mm256_srlv_epi64(_mm256_set1_epi64x(-1), reinterpret_cast<__m256i>(64 - 8 * n));
+  return word & reinterpret_cast<Words>(mask);
+}
+
+// Of numbers below 2^32.
+inline Words smaller(Words a, Words b) {
+  return reinterpret_cast<Words>(
+      _mm256_min_epu32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+}
+
+#endif
+
+inline u64 lanes_above_16(Words size) {
+#if SCAN_LEVEL == 2
+  return _mm512_cmpgt_epu64_mask(reinterpret_cast<__m512i>(size), _mm512_set1_epi64(16));
+#else
+  __m256i above = _mm256_cmpgt_epi64(reinterpret_cast<__m256i>(size), _mm256_set1_epi64x(16));
+  return static_cast<u64>(_mm256_movemask_pd(_mm256_castsi256_pd(above)));
+#endif
+}
+
+inline constexpr size_t width = sizeof(Words) / sizeof(u64);
+
+inline Words load_words(const u64* p) {
+  Words words;
+  std::memcpy(&words, p, sizeof words);
+  return words;
+}
+
+inline void store_words(u64* p, Words words) { std::memcpy(p, &words, sizeof words); }
+
+// The functions of hash.hpp, lane by lane.
+inline Words fold(Words a, Words b) {
+  Words a_high = a >> 32, b_high = b >> 32;
+  Words low = mul32(a, b), cross = mul32(a_high, b) + (low >> 32);
+  Words other = mul32(a, b_high) + (cross & 0xffffffff);
+  return ((low & 0xffffffff) | (other << 32)) ^
+         (mul32(a_high, b_high) + (cross >> 32) + (other >> 32));
+}
+
+inline Words times(Words a, u64 b) {
+  Words low = Words{} + b, high = Words{} + (b >> 32);
+  return mul32(a, low) + ((mul32(a >> 32, low) + mul32(a, high)) << 32);
+}
+
+inline Words mix(Words x, Words y) { return fold(x, y) + (x ^ (y << 32 | y >> 32)); }
+
+inline Words finish(Words state, Words length) {
+  state ^= times(length, K2);
+  state ^= state >> 32;
+  state = times(state, K3);
+  return state ^ (state >> 29);
+}
+
+inline void hash_tokens(const u8* text, const u32* starts, const u32* ends, size_t count, u64* out) {
+  constexpr u64 begin = start(0);
+  for (size_t i = 0; i < count; i += width) {
+    if (i + width > count) {
+      for (; i < count; i++) out[i] = hash_token(text + starts[i], ends[i] - starts[i]);
+      return;
+    }
+    Words from = widen(starts + i), size = widen(ends + i) - from;
+    Words first = smaller(size, Words{} + 8), second = smaller(size - first, Words{} + 8);
+    Words a = keep_bytes(gather(text, from), first);
+    Words b = keep_bytes(gather(text + 8, from), second);
+    store_words(out + i, finish(mix(a ^ begin, b ^ K1), size));
+    for (u64 longest = lanes_above_16(size); longest; longest &= longest - 1) {
+      size_t j = i + static_cast<size_t>(std::countr_zero(longest));
+      out[j] = hash_token(text + starts[j], ends[j] - starts[j]);
+    }
+  }
+}
+
+// These two work on whole vectors: entries past the end are written, with anything.
+inline void extend_all(const u64* ngrams, const u64* tokens, size_t count, u64* out) {
+  for (size_t i = 0; i < count; i += width)
+    store_words(out + i, mix(load_words(ngrams + i) + K6, load_words(tokens + i) ^ K7));
+}
+
+inline void place_all(const u64* hashes, size_t count, u64 first, u64 buckets, u64* out) {
+  Words times = Words{} + buckets;  // at most 2^31, so that no sum overflows
+  for (size_t i = 0; i < count; i += width) {
+    Words hash = load_words(hashes + i);
+    store_words(out + i, first + ((mul32(hash >> 32, times) + (mul32(hash, times) >> 32)) >> 32));
+  }
+}
+
+#endif
+
+inline constexpr Scan scan = {lower_piece,  find_tokens, count_starts,
+                              hash_tokens, extend_all,  place_all};
 
 }  // namespace SCAN_NAME

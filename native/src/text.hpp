@@ -207,6 +207,11 @@ struct Scan {
   void (*lower_piece)(Text document, size_t at, size_t end, Lowered& lowered);
   size_t (*find_tokens)(const u8* look, size_t size, u32* starts, u32* ends);
   size_t (*count_starts)(const u8* look, size_t size, u8 before);
+  void (*hash_tokens)(const u8* text, const u32* starts, const u32* ends, size_t count, u64* out);
+  // out[i] = extend(ngrams[i], tokens[i]), and out[i] = first + place(hashes[i], buckets). Both may
+  // read and write up to 7 entries past the end.
+  void (*extend_all)(const u64* ngrams, const u64* tokens, size_t count, u64* out);
+  void (*place_all)(const u64* hashes, size_t count, u64 first, u64 buckets, u64* out);
 };
 
 }  // namespace assay

@@ -39,13 +39,17 @@ class Windows {
 
 template <class Use>
 void for_each_window(Text text, Scratch& scratch, Windows& windows, Use use) {
+  const Scan& scan = current_scan();
   windows.begin_document();
   for_each_tokens(text, scratch, [&](const Tokens& tokens) {
-    for (size_t i = 0; i < tokens.count; i++) {
-      u64 hash;
-      if (windows.next(hash_token(tokens.text + tokens.starts[i], tokens.ends[i] - tokens.starts[i]),
-                       hash))
-        use(hash);
+    u64 hashes[64];
+    for (size_t first = 0; first < tokens.count; first += 64) {
+      size_t count = std::min<size_t>(64, tokens.count - first);
+      scan.hash_tokens(tokens.text, tokens.starts + first, tokens.ends + first, count, hashes);
+      for (size_t i = 0; i < count; i++) {
+        u64 hash;
+        if (windows.next(hashes[i], hash)) use(hash);
+      }
     }
   });
 }
