@@ -1,5 +1,6 @@
 """What a person sees while a command works, and how numbers are written."""
 
+import os
 import resource
 import sys
 import time
@@ -102,9 +103,22 @@ def size(count: float) -> str:
     return f"{count:.3g} PB"
 
 
+def place(uri: str) -> str:
+    """A local path from here on, where that is shorter; any other URI as it is."""
+    if not uri.startswith("/"):
+        return uri
+    near = os.path.relpath(uri)
+    return near if len(near) < len(uri) and not near.startswith("../..") else uri
+
+
 def number(count: float) -> str:
     """68,274"""
     return f"{count:,.0f}"
+
+
+def some(count: int, thing: str) -> str:
+    """1 shard, 6 shards"""
+    return f"{number(count)} {thing}" + ("" if count == 1 else "s")
 
 
 def duration(seconds: float) -> str:

@@ -31,7 +31,8 @@ def verify(run: str, inputs: bool, as_json: bool) -> None:
         with means() as used:
             past.ground_of(found, used)
     parts = found.content["parts"]
-    said = f"{found.uri(manifest.NAME)}: {len(parts)} parts as promised, digest {found.digest}"
+    where = display.place(found.uri(manifest.NAME))
+    said = f"{where}: {display.some(len(parts), 'part')} as promised, digest {found.digest}"
     answer = {"verified": True, "digest": found.digest, "parts": len(parts), "inputs": inputs}
     print(json.dumps(answer) if as_json else said)
 

@@ -170,9 +170,9 @@ def told(made: Manifest) -> str:
         f"in {display.duration(run['seconds'])}",
         f"budget {request['budget']}, seed {request['seed']}, digest {made.digest}",
         *(f"warning: {warning}" for warning in content["warnings"]),
-        f"subset    {made.uri('part-*.parquet')} ({len(content['parts'])})",
-        f"report    {made.uri('report.html')}",
-        f"manifest  {made.uri(manifest.NAME)}",
+        f"subset    {display.place(made.uri('part-*.parquet'))} ({len(content['parts'])})",
+        f"report    {display.place(made.uri('report.html'))}",
+        f"manifest  {display.place(made.uri(manifest.NAME))}",
     ]
     return "\n".join(lines)
 
@@ -181,15 +181,16 @@ def told_estimate(found: Mapping[str, Any]) -> str:
     """A dry run in a few lines."""
     raw, time = found["raw"], found["seconds"]
     lines = [
-        f"would read {raw['shards']} shards, {display.number(raw['rows'])} rows, "
+        f"would read {display.some(raw['shards'], 'shard')}, {display.number(raw['rows'])} rows, "
         f"{display.size(raw['bytes'])} stored, {display.size(raw['decoded_bytes'])} decoded",
         *(
-            f"target {name}: {target['shards']} shards, {display.number(target['rows'])} rows"
+            f"target {name!r}: {display.some(target['shards'], 'shard')}, "
+            f"{display.number(target['rows'])} rows"
             for name, target in found["target"].items()
         ),
-        f"would take about {display.duration(time['total'])} with {found['workers']} workers "
+        f"would take about {display.duration(time['total'])} with {display.some(found['workers'], 'worker')} "
         f"(fit {display.duration(time['fit'])}, score {display.duration(time['score'])}, "
         f"write {display.duration(time['write'])}; measured on {display.size(found['sample'])})",
-        f"would write to {found['out']}; nothing was written",
+        f"would write to {display.place(found['out'])}; nothing was written",
     ]
     return "\n".join(lines)

@@ -44,7 +44,7 @@ def doctor(uris: tuple[str, ...], as_json: bool) -> None:
     else:
         print("\n".join(f"{'ok ' if ok else 'BAD'} {n}: {found}" for n, ok, found in checks))
     if not all(ok for _, ok, _ in checks):
-        sys.exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def _told(method: catalog.Method) -> str:

@@ -285,15 +285,16 @@ def _names(corpus: Corpus) -> tuple[str, ...]:
 def _claim(out: str, request: Mapping[str, Any]) -> None:
     """Mark the folder as this selection's, or make sure that it is."""
     uri = storage.join(out, STATE)
-    if storage.exists(uri):
-        _same(json.loads(storage.read_bytes(uri)), request, out)
-        return
-    if storage.names(storage.join(out, "scores")):
+    begun = any(storage.names(storage.join(out, folder)) for folder in ("fit", "scores"))
+    if begun and not storage.exists(uri):
         raise OtherSelection(
             f"{out}: holds files of a selection that cannot be told: give another --out, or "
             f"--fresh to delete them"
         )
-    storage.write_bytes(uri, manifest.canonical(request))
+    if begun:
+        _same(json.loads(storage.read_bytes(uri)), request, out)
+    else:  # nothing was done under an older claim, so nothing is lost
+        storage.write_bytes(uri, manifest.canonical(request))
 
 
 def _same(found: Mapping[str, Any], request: Mapping[str, Any], out: str) -> None:

@@ -718,6 +718,8 @@ def _told(uri: str, doing: str) -> Iterator[None]:
 
 
 def _local_failure(uri: str, doing: str, cause: OSError) -> AssayError:
+    if isinstance(cause, FileNotFoundError) and doing == "writing":
+        return StorageError(f"{uri}: this folder cannot be made. Name a place that can be written.")
     if isinstance(cause, FileNotFoundError):
         return _not_there(uri, cause)
     if isinstance(cause, FileExistsError):

@@ -17,7 +17,7 @@ from pydantic import Field
 from assay.native import kernels
 from assay.selectors.budget import Budget
 from assay.selectors.choice import ByScore, Order, Sampled, quotas, top
-from assay.selectors.errors import BadSetting, NothingToRead
+from assay.selectors.errors import BadRequest, BadSetting, NothingToRead
 from assay.selectors.records import Batch, Counts, Floats
 from assay.selectors.selector import Fold, Rule
 from assay.selectors.stats import Features, NgramCounts
@@ -67,11 +67,11 @@ class Dsir:
 
     def fit(self, fold: Fold) -> "LogRatio":
         features = Features(self.features, self.orders, self.buckets or BUCKETS[self.features])
-        self._shares(fold.targets)
         empty = NgramCounts.empty(features)
+        if not fold.targets:
+            raise BadRequest("dsir needs a target: name texts of the kind you want with --target")
+        self._shares(fold.targets)
         targets = [fold(f"target/{name}", empty) for name in fold.targets]
-        if not targets:
-            targets = [fold("target", empty)]  # says what is missing
         raw = fold("raw", empty).counts.astype(np.float64)
         pairs = zip(fold.targets, targets, strict=True)
         ratios = [self._log_ratio(_some(counts, name), raw) for name, counts in pairs]
