@@ -4,7 +4,7 @@ Each worker reads its own row groups through a buffered stream, without Arrow's 
 loops measured, the one with the least memory at full speed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,7 +25,7 @@ from assay.selectors.formats.layout import (
     Rows,
     Where,
 )
-from assay.selectors.formats.repeats import cut, decoded, repeating
+from assay.selectors.formats.repeats import cut, decoded, runs
 from assay.selectors.formats.taking import taken
 from assay.selectors.records import Counts
 
@@ -46,7 +46,7 @@ def read(where: Where, columns: Columns) -> Iterator[Rows]:
     """Text, id and group of the rows, in order."""
     row = where.first_row
     paths = list(dict.fromkeys(columns.paths()))
-    with _opened(where.uri, where.size, where.groups, paths) as file:
+    with _opened(where.uri, where.size) as file:
         for batch in _pieces(file, where, paths):
             yield Rows(
                 np.arange(row, row + len(batch), dtype=np.int64),
@@ -60,7 +60,7 @@ def read(where: Where, columns: Columns) -> Iterator[Rows]:
 def take(where: Where, wanted: Counts) -> Iterator[pa.RecordBatch]:
     """The wanted rows with all their columns; row groups without any are not read."""
     row = where.first_row
-    with _opened(where.uri, where.size, where.groups, where.schema.names) as file:
+    with _opened(where.uri, where.size) as file:
         for number in where.groups:
             end = row + file.metadata.row_group(number).num_rows
             first, last = np.searchsorted(wanted, (row, end))
@@ -72,18 +72,10 @@ def take(where: Where, wanted: Counts) -> Iterator[pa.RecordBatch]:
 
 
 @contextmanager
-def _opened(
-    uri: str, size: int, groups: tuple[int, ...] = (), columns: Sequence[str] = ()
-) -> Iterator[pq.ParquetFile]:
+def _opened(uri: str, size: int) -> Iterator[pq.ParquetFile]:
     source = storage.open_input(uri)
-    local = storage.is_local(uri)
-    # Over a network one request per column chunk beats one per page.
-    how = {"pre_buffer": not local, "buffer_size": BUFFER if local else 0}
     try:
-        file = pq.ParquetFile(source, **how)
-        coded = repeating(file.metadata, groups, list(columns))
-        if coded:
-            file = pq.ParquetFile(source, metadata=file.metadata, read_dictionary=coded, **how)
+        file = _reader(uri, source)
     except AssayError:
         raise
     except DAMAGE as cause:
@@ -94,6 +86,12 @@ def _opened(
         source.close()
 
 
+def _reader(uri: str, source: Any, **more: Any) -> pq.ParquetFile:
+    local = storage.is_local(uri)
+    # Over a network one request per column chunk beats one per page.
+    return pq.ParquetFile(source, pre_buffer=not local, buffer_size=BUFFER if local else 0, **more)
+
+
 def _pieces(file: pq.ParquetFile, where: Where, paths: list[str]) -> Iterator[pa.RecordBatch]:
     for batch in _batches(file, where, where.groups, paths):
         yield from cut(batch)
@@ -102,14 +100,20 @@ def _pieces(file: pq.ParquetFile, where: Where, paths: list[str]) -> Iterator[pa
 def _batches(
     file: pq.ParquetFile, where: Where, groups: tuple[int, ...], columns: list[str] | None
 ) -> Iterator[pa.RecordBatch]:
-    rows = _batch_rows(file.metadata, groups, columns)
-    found = _iterate(file, groups, columns, rows)
-    try:
-        yield from found
-    except AssayError:
-        raise
-    except DAMAGE as cause:
-        raise BadShard(_where_it_breaks(where, groups, columns, cause)) from cause
+    for coded, run in runs(file.metadata, groups, columns or where.schema.names):
+        reader = _as_dictionaries(where.uri, file, coded) if coded else file
+        rows = _batch_rows(file.metadata, run, columns)
+        try:
+            yield from _iterate(reader, run, columns, rows)
+        except AssayError:
+            raise
+        except DAMAGE as cause:
+            raise BadShard(_where_it_breaks(where, run, columns, cause)) from cause
+
+
+def _as_dictionaries(uri: str, file: pq.ParquetFile, coded: list[str]) -> pq.ParquetFile:
+    source = storage.open_input(uri)
+    return _reader(uri, source, metadata=file.metadata, read_dictionary=coded)
 
 
 def _iterate(
