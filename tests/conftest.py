@@ -18,7 +18,18 @@ TOPICS = {
 def document(topic: str, number: int, words: int) -> str:
     """A text of one topic, the same for the same number."""
     chance = random.Random(f"{topic} {number}")
-    vocabulary = TOPICS[topic].split() + "the of and a to in is was it for".split()
+    vocabulary = TOPICS[topic].split() + [
+        "the",
+        "of",
+        "and",
+        "a",
+        "to",
+        "in",
+        "is",
+        "was",
+        "it",
+        "for",
+    ]
     return " ".join(chance.choice(vocabulary) for _ in range(words)).capitalize() + "."
 
 

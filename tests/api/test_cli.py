@@ -228,9 +228,16 @@ def test_a_dry_run_writes_nothing(run, corpus, target, tmp_path):
 
 
 def test_every_help_text_opens(run):
-    for command in ("", *cli.assay.commands):
+    for command in ("", *cli.COMMANDS):
         code, said, _ = run(*command.split(), "--help")
         assert code == 0 and "Usage" in said
+
+
+def test_the_program_starts_without_what_only_some_commands_need():
+    check = "import sys; from assay.api import select_command; print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    for heavy in ("polars", "rich", "torch", "ray", "matplotlib", "scipy"):
+        assert f"'{heavy}'" not in done.stdout
 
 
 def test_select_is_a_program_of_its_own(corpus, tmp_path):

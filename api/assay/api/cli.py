@@ -6,15 +6,14 @@ Data goes to stdout, everything else to stderr.
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.metadata import version
+from typing import Any
 
 import click
 
 from assay.api import settings
-from assay.api.run_commands import diff, explain, replay, verify, what_if
-from assay.api.select_command import select
-from assay.api.show_commands import doctor, methods
 from assay.selectors.errors import AssayError
 
 MANY = ("--raw", "--target", "--budget")  # may be followed by several values
@@ -24,17 +23,44 @@ HINT = (
 )
 
 
+# Where each command lives: only the one that is called is imported, so none waits for another's.
+COMMANDS = {
+    "select": "assay.api.select_command:select",
+    "methods": "assay.api.show_commands:methods",
+    "verify": "assay.api.run_commands:verify",
+    "replay": "assay.api.run_commands:replay",
+    "diff": "assay.api.diff_command:diff",
+    "explain": "assay.api.run_commands:explain",
+    "what-if": "assay.api.run_commands:what_if",
+    "doctor": "assay.api.show_commands:doctor",
+}
+
+
+class Commands(click.Group):
+    """The commands, in the order a newcomer meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return load(cmd_name) if cmd_name in COMMANDS else None
+
+
+def load(name: str) -> click.Command:
+    """The command of this name."""
+    module, _, place = COMMANDS[name].partition(":")
+    command: click.Command = getattr(import_module(module), place)
+    return command
+
+
 @click.group(
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=HINT,
 )
 @click.version_option(version("assay"), "-V", "--version", prog_name="assay")
 def assay() -> None:
     """Decide what a language model is trained on: select, validate, plan."""
-
-
-for command in (select, methods, verify, replay, diff, explain, what_if, doctor):
-    assay.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,13 +76,14 @@ def select_main() -> None:
 def run(arguments: list[str], program: str = "assay") -> int:
     """Run the program; every error becomes one message and an exit code."""
     if program != "assay":
-        return _guarded(lambda: select.main(_spread(arguments[1:]), program, standalone_mode=False))
+        words = _spread(arguments[1:])
+        return _guarded(lambda: load("select").main(words, program, standalone_mode=False))
     return _guarded(lambda: assay.main(_spread(arguments), program, standalone_mode=False))
 
 
-def _guarded(work: "click.Command | object") -> int:
+def _guarded(work: Callable[[], Any]) -> int:
     try:
-        result = work()  # type: ignore[operator]
+        result = work()
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as problem:

@@ -1,4 +1,4 @@
-"""`assay verify|replay|diff|explain|what-if`: questions to finished selections."""
+"""`assay verify|replay|explain|what-if`: questions to finished selections."""
 
 import json
 import tempfile
@@ -9,7 +9,7 @@ import click
 
 from assay.api import display
 from assay.api.select_command import means, told
-from assay.selectors import budget, difference, manifest, past, whatif
+from assay.selectors import budget, manifest, past, whatif
 from assay.selectors import explain as explaining
 from assay.selectors.errors import BadRequest
 
@@ -25,7 +25,10 @@ MOVED = click.option(
 @click.option("--inputs", is_flag=True, help="Check the corpus and the targets too.")
 @JSON
 def verify(run: str, inputs: bool, as_json: bool) -> None:
-    """Check that every part is what the manifest says. Exit code 6 if not."""
+    """Check that every part is what the manifest says.
+
+    Exit code 6 if not.
+    """
     found = manifest.verified(manifest.read(run))
     if inputs:
         with means() as used:
@@ -46,7 +49,10 @@ def verify(run: str, inputs: bool, as_json: bool) -> None:
 def replay(
     run: str, out: str | None, raw: tuple[str, ...], workers: int | None, as_json: bool
 ) -> None:
-    """Make a selection once more and compare the digests. Exit code 6 if they differ."""
+    """Make a selection once more and compare the digests.
+
+    Exit code 6 if they differ.
+    """
     found = manifest.verified(manifest.read(run))
     with means(workers) as used:
         if out:
@@ -60,22 +66,15 @@ def replay(
 
 
 @click.command()
-@click.argument("a", metavar="MANIFEST_A")
-@click.argument("b", metavar="MANIFEST_B")
-@JSON
-def diff(a: str, b: str, as_json: bool) -> None:
-    """Compare two selections: what was asked, which documents differ, and why."""
-    found = difference.difference(past.reopen(a), past.reopen(b))
-    print(json.dumps(found, indent=1, ensure_ascii=False) if as_json else told_difference(found))
-
-
-@click.command()
 @click.argument("run", metavar="RUN")
 @click.argument("document")
 @MOVED
 @JSON
 def explain(run: str, document: str, raw: tuple[str, ...], as_json: bool) -> None:
-    """Say why a document was kept or dropped. DOCUMENT is its id."""
+    """Say why a document was kept or dropped.
+
+    DOCUMENT is its id.
+    """
     with means() as used:
         found = explaining.explain(past.reopen(run), document, used, raw)
     print(json.dumps(found, indent=1, ensure_ascii=False) if as_json else told_reasons(found))
@@ -87,7 +86,7 @@ def explain(run: str, document: str, raw: tuple[str, ...], as_json: bool) -> Non
 @WORKERS
 @JSON
 def what_if(run: str, budget: tuple[str, ...], workers: int | None, as_json: bool) -> None:
-    """What other budgets would keep: from the scores alone, no text is read."""
+    """Say what other budgets would keep, from the scores alone."""
     asked = [word for words in budget for word in words.split(",") if word.strip()]
     if not asked:
         raise BadRequest("no budget to try: give some, as in --budget 1%,5%,10%")
@@ -128,31 +127,6 @@ def _what_if_row(answer: Mapping[str, Any]) -> list[str]:
 
 def _shares(each: list[Mapping[str, Any]]) -> list[float]:
     return [each[0]["corpus_share"], *(one["share"] for one in each)]
-
-
-def told_difference(found: Mapping[str, Any]) -> str:
-    if found["same"]:
-        return "the two selections are the same: their digests are equal"
-    lines = [f"{display.number(found['both'])} documents in both, Jaccard {found['jaccard']:.4f}"]
-    for side, name in (("only_a", "A"), ("only_b", "B")):
-        one = found[side]
-        because = ", ".join(f"{display.number(n)} {why}" for why, n in one["because"].items() if n)
-        lines.append(f"only in {name}: {display.number(one['documents'])}" + _in_brackets(because))
-        lines += [f"  {_difference_line(example)}" for example in one["examples"][:5]]
-    told_causes = [*found["asked"], *found["inputs"], *found["versions"]]
-    return "\n".join(
-        [*lines, "what was asked differs in:", *(f"  {cause}" for cause in told_causes)]
-    )
-
-
-def _difference_line(example: Mapping[str, Any]) -> str:
-    there = example["score_in_the_other"]
-    other = "no score" if there is None else f"{there:.6g}"
-    return f"{example['id']}: score {example['score']:.6g}, in the other {other}"
-
-
-def _in_brackets(text: str) -> str:
-    return f" ({text} of the other)" if text else ""
 
 
 def told_reasons(found: Mapping[str, Any]) -> str:

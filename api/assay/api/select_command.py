@@ -62,7 +62,7 @@ def select(
     engine: str | None,
     **given: Any,
 ) -> None:
-    """Choose the part of a corpus that is worth training on, and write it out.
+    """Choose the part of a corpus that is worth training on.
 
     METHOD is one of those that `assay methods` lists, such as dsir or uniform.
     """
@@ -180,6 +180,7 @@ def told(made: Manifest) -> str:
 def told_estimate(found: Mapping[str, Any]) -> str:
     """A dry run in a few lines."""
     raw, time = found["raw"], found["seconds"]
+    workers = display.some(found["workers"], "worker")
     lines = [
         f"would read {display.some(raw['shards'], 'shard')}, {display.number(raw['rows'])} rows, "
         f"{display.size(raw['bytes'])} stored, {display.size(raw['decoded_bytes'])} decoded",
@@ -188,7 +189,7 @@ def told_estimate(found: Mapping[str, Any]) -> str:
             f"{display.number(target['rows'])} rows"
             for name, target in found["target"].items()
         ),
-        f"would take about {display.duration(time['total'])} with {display.some(found['workers'], 'worker')} "
+        f"would take about {display.duration(time['total'])} with {workers} "
         f"(fit {display.duration(time['fit'])}, score {display.duration(time['score'])}, "
         f"write {display.duration(time['write'])}; measured on {display.size(found['sample'])})",
         f"would write to {display.place(found['out'])}; nothing was written",

@@ -37,7 +37,7 @@ def methods(name: str | None, as_json: bool) -> None:
 @click.argument("uris", nargs=-1, metavar="[URI]...")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 def doctor(uris: tuple[str, ...], as_json: bool) -> None:
-    """Check this installation, and whether the given URIs can be read or written."""
+    """Check this installation, and whether URIs can be read."""
     checks = [*_checks(), *(_storage(uri) for uri in uris)]
     if as_json:
         print(json.dumps([{"check": n, "ok": ok, "found": found} for n, ok, found in checks]))
