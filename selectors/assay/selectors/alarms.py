@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 RANK_CORRELATION = 0.5  # length alone then explains a quarter of the scores' ranks
+HARDLY_MORE = 0.9  # the scores then say little that the length does not
 LENGTH_RATIO = 2.0  # kept documents twice, or half, as long as the corpus's on average
 GROUP_SHARE = 0.8  # of the kept tokens: what is left cannot balance it
 GROUP_LIFT = 2.0  # a group that is large in the corpus may be large in the subset
@@ -68,6 +69,7 @@ def length_bias(findings: Mapping[str, Any]) -> Check:
     lengths = findings["lengths"]
     found = lengths["rank_correlation"]
     longer = "longer" if (found or 0) > 0 else "shorter"
+    limit = RANK_CORRELATION
     return Check(
         "length_bias",
         "Length bias",
@@ -75,12 +77,12 @@ def length_bias(findings: Mapping[str, Any]) -> Check:
         if found is None
         else f"the rank correlation of score and length is {signed(found)} over "
         f"{lengths['sample']:,} documents",
-        found is not None and abs(found) >= RANK_CORRELATION,
+        found is not None and abs(found) >= (HARDLY_MORE if as_the_target(lengths) else limit),
         found,
-        f"±{RANK_CORRELATION:g}",
+        f"±{limit:g}; ±{HARDLY_MORE:g} where kept documents are as long as the target's",
         f"The score may be picking {longer} documents rather than better ones.",
-        "Look at the examples near the cut; for dsir leave length_normalised on, set min_length, "
-        "or cap the length of what is scored.",
+        "Look at the examples near the cut; normalise the score by length if the method can, or "
+        "limit the length of what may be chosen.",
     )
 
 
@@ -89,8 +91,6 @@ def length_shift(findings: Mapping[str, Any]) -> Check:
     kept, corpus, target = means["kept"], means["corpus"], means.get("target")
     ratio = kept / corpus if kept and corpus else None
     beside = f"; the target's have {target:,.0f}" if target else ""
-    # A shift towards the target is what was asked for.
-    expected = bool(target and kept) and similar(kept / target)
     return Check(
         "length_shift",
         "Length shift",
@@ -98,13 +98,19 @@ def length_shift(findings: Mapping[str, Any]) -> Check:
         if ratio is None
         else f"a kept document has {kept:,.0f} tokens on average, {ratio:.2f} times the corpus's "
         f"{corpus:,.0f}{beside}",
-        ratio is not None and not similar(ratio) and not expected,
+        ratio is not None and not similar(ratio) and not as_the_target(findings["lengths"]),
         ratio,
         f"{1 / LENGTH_RATIO:g} to {LENGTH_RATIO:g} times the corpus's mean, or the target's",
         "Document length shapes what a model learns, and a budget in documents then buys far "
         "fewer or far more tokens than its share.",
         "If this is not intended, give the budget in tokens and limit the length of documents.",
     )
+
+
+def as_the_target(lengths: Mapping[str, Any]) -> bool:
+    """Whether kept documents are about as long as the target's: a shift that was asked for."""
+    kept, target = lengths["mean"]["kept"], lengths["mean"].get("target")
+    return bool(kept and target) and similar(kept / target)
 
 
 def similar(ratio: float) -> bool:
@@ -128,7 +134,7 @@ def one_group(findings: Mapping[str, Any]) -> Check:
         else f"there is one {groups['by']} only",
         several and share > GROUP_SHARE and lift > GROUP_LIFT,
         share if several else None,
-        f"{percent(GROUP_SHARE)} and {GROUP_LIFT:g} times",
+        f"{GROUP_SHARE * 100:g} % and {GROUP_LIFT:g} times",
         "A subset of one kind trains a model of one kind, and its score may tell the group rather "
         "than the quality.",
         "Select within each group by itself, or add targets of the kinds that are missing.",
@@ -143,10 +149,12 @@ def repeated_texts(findings: Mapping[str, Any]) -> Check:
         "repeated_texts",
         "Exact duplicates",
         f"{found['extra']:,} of {looked(found, 'kept documents')} repeat another's text "
-        f"({percent(share)}); the commonest text is there {many(most, 'time')}",
+        f"({percent(share)}); the commonest text is there {many(most, 'time')}"
+        if found["extra"]
+        else f"none of {looked(found, 'kept documents')} repeats another's text",
         share > EXTRA_COPIES or most >= COPIES,
         share,
-        f"{percent(EXTRA_COPIES)}, or {COPIES} times",
+        f"{EXTRA_COPIES * 100:g} % of them, or {COPIES} of one text",
         "Repeats spend the budget twice and teach a model to recite.",
         "Deduplicate the corpus first (assay select dedup), then select again.",
     )
@@ -159,7 +167,9 @@ def ambiguous_ids(findings: Mapping[str, Any]) -> Check:
         "Ids that are not unique",
         f"{many(found['ambiguous'], 'id')} of {looked(found, 'kept documents')} "
         f"{'stands' if found['ambiguous'] == 1 else 'stand'} for different texts"
-        + named([entry["id"] for entry in found["most"]] if found["ambiguous"] else []),
+        + named(found["ambiguous_ids"])
+        if found["ambiguous"]
+        else f"no id of {looked(found, 'kept documents')} stands for two texts",
         found["ambiguous"] > ANY,
         float(found["ambiguous"]),
         "none",
@@ -174,11 +184,7 @@ def target_inside(findings: Mapping[str, Any]) -> Check:
     return Check(
         "target_inside",
         "Target documents among the kept",
-        f"{many(count, 'kept document')} of {found['kept_looked_at']:,} looked at "
-        f"{'contains' if count == 1 else 'contain'} a whole target document, "
-        f"{many(found['found'], 'target document')} in all" + named(found["ids"])
-        if found
-        else "there is no target",
+        _inside(found) if found else "there is no target",
         count > ANY,
         float(count) if found else None,
         "none",
@@ -187,10 +193,24 @@ def target_inside(findings: Mapping[str, Any]) -> Check:
     )
 
 
+def _inside(found: Mapping[str, Any]) -> str:
+    count, looked_at = found["kept_with_one"], f"{found['kept_looked_at']:,}"
+    if found["share_of_kept"] < 1:
+        looked_at += f" looked at (a sample of {percent(found['share_of_kept'])}, by hash)"
+    if not count:
+        return f"none of {looked_at} kept documents contains a whole target document"
+    contain = "contains" if count == 1 else "contain"
+    return (
+        f"{count:,} of {looked_at} kept documents {contain} a whole target document, "
+        f"{many(found['found'], 'different one')} in all{named(found['ids'])}"
+    )
+
+
 def shared_score(findings: Mapping[str, Any]) -> Check:
     scores, corpus = findings["scores"], findings["totals"]["corpus"]["documents"]
     common = scores["commonest"]
     share = common["documents"] / max(corpus, 1)
+    score = f"{common['score']:.6g}".replace("-", "−")
     chance = findings["selection"]["method"] == "uniform"
     # Where all of them are kept, or none, their order decides nothing.
     split = 0 < common["kept"] < common["documents"]
@@ -199,11 +219,11 @@ def shared_score(findings: Mapping[str, Any]) -> Check:
         "Score saturation",
         "every score is the same, as a random sample's are"
         if chance
-        else f"{percent(share)} of the documents share the score {common['score']:.6g}; "
+        else f"the commonest score, {score}, is shared by {percent(share)} of the documents; "
         f"{common['kept']:,} of these {common['documents']:,} are kept",
         not chance and split and share > SHARED_SCORE,
         None if chance else share,
-        percent(SHARED_SCORE) + " on both sides of the cut",
+        f"{SHARED_SCORE * 100:g} % of them, on both sides of the cut",
         "Among them the choice is made by a hash of the id, not by the method.",
         "Use a finer score (more buckets, longer n-grams, more target text), or a smaller budget.",
     )

@@ -45,7 +45,7 @@ STYLE = """
   .chart .hover:hover { fill: #ffffff; fill-opacity: .09; }
 }
 """
-LETTER = 6.3  # width of an average letter at 12 px: labels are fitted by it, as no font is at hand
+LETTER = 6.8  # width of an average letter at 12 px: labels are fitted by it, as no font is at hand
 ROW = 28  # height of a row of shares
 
 
@@ -116,9 +116,10 @@ def chosen(
     title: str, subtitle: str, rows: Sequence[Share], axis: Axis, back: Series, front: Series
 ) -> Markup:
     """What was chosen, in one picture that stands alone."""
-    gap, side, wide = 28, 24, 440
+    gap, side, wide = 28, 24, 480
     columns = 2 if rows else 1
-    height = max(shares_height(len(rows)), 280) + 104
+    inside = max(shares_height(len(rows)), 280)
+    height = inside + 108
     width = 2 * side + columns * wide + (columns - 1) * gap if rows else 2 * side + 640
     panel = wide if rows else 640
     parts = [
@@ -129,7 +130,7 @@ def chosen(
     if rows:
         parts.append(moved(side, 84, _shares(rows, wide)))
     left = side + wide + gap if rows else side
-    parts.append(moved(left, 84, _distributions(axis, back, front, panel, 280)))
+    parts.append(moved(left, 84, _distributions(axis, back, front, panel, min(inside, 400))))
     return picture(width, height, title, Markup("").join(parts), standalone=True)
 
 
@@ -276,7 +277,7 @@ def shares_height(rows: int) -> int:
 
 
 def _shares(rows: Sequence[Share], width: int) -> Markup:
-    names = min(max([breadth(row.name) for row in rows], default=0) + 4, width * 0.27)
+    names = min(max([breadth(row.name) for row in rows], default=0) + 4, width * 0.34)
     left, right = names + 12, width - 174
     most = max([max(row.corpus, row.kept) for row in rows], default=0) or 1.0
     parts = [
@@ -326,9 +327,28 @@ def ticks(low: float, high: float) -> list[tuple[float, str]]:
     """Round values between two others, with labels."""
     step = tick_step((high - low) / 6)
     if not (math.isfinite(step) and high - low > abs(low) * 1e-9):
-        return [((low + high) / 2, label_of((low + high) / 2, 0))]
+        return [((low + high) / 2, significant((low + high) / 2))]
     first, last = math.ceil(low / step - 1e-6), math.floor(high / step + 1e-6)
-    return [(n * step, label_of(n * step, high - low)) for n in range(first, last + 1)]
+    values = [n * step for n in range(first, last + 1)]
+    largest = max([abs(value) for value in values], default=0)
+    return [(value, tick_label(value, step, largest)) for value in values]
+
+
+def tick_label(value: float, step: float, largest: float) -> str:
+    """As many digits as tell a tick from the next; powers of ten where all would be long."""
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(step) + 1e-9)
+    if largest >= 1e7 or exponent < -4:
+        digits = max(0, math.floor(math.log10(abs(value)) + 1e-9) - exponent)
+        return minus(_short_power(f"{value:.{digits}e}"))
+    return minus(f"{value:,.{max(0, -exponent)}f}")
+
+
+def _short_power(shown: str) -> str:
+    """2e+09 as 2e9."""
+    number, _, power = shown.partition("e")
+    return f"{number}e{int(power)}"
 
 
 def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
@@ -355,7 +375,7 @@ def label_of(value: float, scale: float) -> str:
     if value == 0 or (scale and abs(value) < scale * 1e-9):
         return "0"
     if abs(value) >= 1e7 or abs(value) < 1e-4:
-        return minus(f"{value:.4g}")
+        return significant(value, 4)
     digits = max(0, min(8, 2 - math.floor(math.log10(scale)))) if scale > 0 else 4
     shown = f"{value:,.{digits}f}"
     return minus(shown.rstrip("0").rstrip(".") if "." in shown else shown)
@@ -386,9 +406,17 @@ def times(lift: float | None) -> str:
     """×58.7; a dash where there is nothing to compare with."""
     if lift is None:
         return "–"
-    if 0 < lift < 0.01:
-        return "< 0.01×"
+    if lift < 0.01:
+        return "< 0.01×" if lift else "0×"
     return f"{lift:,.0f}×" if lift >= 100 else f"{lift:.2f}×" if lift < 10 else f"{lift:.1f}×"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number with so many digits that count: −0.00431, 12,300."""
+    if value and not 1e-4 <= abs(value) < 1e7:
+        return minus(f"{value:.{digits}g}")
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
+    return minus(f"{value:,.{places}f}")
 
 
 def minus(shown: str) -> str:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from assay.native import kernels
 from assay.selectors.choice import mix
+from assay.selectors.examples import SHOWN
 from assay.selectors.outcome import Outcome
 from assay.selectors.records import Batch, Counts, Floats, Ids, Mask, Scored, best
 from assay.selectors.selector import Explains, Fold, Rule, Scorer
@@ -25,7 +26,7 @@ from assay.selectors.stats import Features, NgramCounts
 FORMAT = "assay.report/1"
 
 SAMPLE = 200_000  # documents behind quantiles and the rank correlation: its error is 0.002
-SCORE_BINS = 60  # at most; their width is a round number
+SCORE_BINS = 100  # at most; their width is a round number
 OUTLIERS = 0.001  # share of documents at each end that may lie outside the histogram
 GROUP_SLOTS = 1 << 16  # slots of the count that finds the heavy groups
 GROUPS = 1 << 14  # groups tracked by name: the heaviest slots first
@@ -60,7 +61,8 @@ def find(outcome: Outcome, fold: Fold) -> dict[str, Any]:
     passages = {name: fold(f"target/{name}", Passages()) for name in fold.targets}
     features = coarse(getattr(outcome.scorer, "features", None))
     reading = Texts.of(features, list(passages.values()), outcome.content)
-    texts = fold("kept", reading) if survey.totals[1, 0] else reading
+    asked = passages or features or isinstance(outcome.scorer, Explains)
+    texts = fold("kept", reading) if asked and survey.totals[1, 0] else reading
     return {
         "format": FORMAT,
         "selection": _selection(outcome),
@@ -72,8 +74,14 @@ def find(outcome: Outcome, fold: Fold) -> dict[str, Any]:
         "ngrams": _ngrams(outcome, texts.sample),
         "duplicates": _duplicates(survey, detail),
         "target_documents": _leaks(passages, texts.leaks),
-        "examples": sorted(outcome.examples, key=_near_first),
+        "examples": _examples(outcome),
     }
+
+
+def _examples(outcome: Outcome) -> list[dict[str, Any]]:
+    near = sorted(outcome.examples, key=_near_first)
+    sides = ([example for example in near if example["kept"] is side] for side in (True, False))
+    return [example for side in sides for example in side[:SHOWN]]
 
 
 def _near_first(example: Mapping[str, Any]) -> tuple[bool, float, str]:
@@ -282,6 +290,12 @@ class Survey:
         self.contents.merge(other.contents)
         self.ids.merge(other.ids)
 
+    @property
+    def cut(self) -> float | None:
+        """The lowest kept score, where no dropped document has a higher one."""
+        low, high = float(self.low[1]), float(self.high[0])
+        return low if np.isfinite([low, high]).all() and high <= low else None
+
     def _count_lengths(self, side: Counts, tokens: Counts) -> None:
         bins = len(LENGTH_EDGES) - 1
         place = np.clip(np.searchsorted(LENGTH_EDGES, tokens, side="right") - 1, 0, bins - 1)
@@ -376,7 +390,8 @@ class Detail:
     def after(cls, survey: Survey) -> "Detail":
         sample = survey.sample.drawn()
         finite = np.isfinite(sample.score)
-        edges = score_edges(sample.score[finite], survey.low.min(), survey.high.max())
+        low, high = float(survey.low.min()), float(survey.high.max())
+        edges = score_edges(sample.score[finite], low, high, survey.cut or 0.0)
         weight = survey.heavy / np.maximum(survey.heavy.sum(axis=1, keepdims=True), 1)
         order = np.empty(GROUP_SLOTS, np.int64)
         order[np.argsort(-weight.max(axis=0), kind="stable")] = np.arange(GROUP_SLOTS)
@@ -386,7 +401,7 @@ class Detail:
             _commonest(sample.score[finite]),
             Groups(order),
             _most_repeated(survey.contents.settled()),
-            _most_repeated(survey.ids.settled()),
+            _most_repeated(survey.ids.settled(), ambiguous=True),
             np.zeros((2, len(edges) + 1), np.int64),
         )
 
@@ -423,8 +438,8 @@ class Detail:
             self.named[key] = min(name, self.named.get(key, name))
 
 
-def score_edges(sample: Floats, low: float, high: float) -> Floats:
-    """Edges of bins of one round width, over all scores but far outliers."""
+def score_edges(sample: Floats, low: float, high: float, at: float) -> Floats:
+    """Edges of bins of one round width, one of them at `at`, over all scores but far outliers."""
     if not len(sample):
         return np.array([0.0, 1.0])
     near = np.quantile(sample, [OUTLIERS, 1 - OUTLIERS])
@@ -433,10 +448,10 @@ def score_edges(sample: Floats, low: float, high: float) -> Floats:
     low = low if near[0] - low <= spread / 4 else float(near[0])
     high = high if high - near[1] <= spread / 4 else float(near[1])
     width = round_width((high - low) / (SCORE_BINS - 2))
-    first, last = np.floor(low / width), np.floor(high / width) + 1
+    first, last = np.floor((low - at) / width), np.floor((high - at) / width) + 1
     if not (np.isfinite(width) and width > abs(low) * 1e-12 and last - first <= SCORE_BINS):
         return np.array([low, np.nextafter(high, np.inf)])
-    return np.asarray(np.arange(first, last + 1) * width, np.float64)
+    return np.asarray(at + np.arange(first, last + 1) * width, np.float64)
 
 
 def round_width(least: float) -> float:
@@ -455,8 +470,9 @@ def _commonest(scores: Floats) -> float:
     return float(values[np.argmax(times)])
 
 
-def _most_repeated(repeats: Repeats) -> Ids:
-    again = np.flatnonzero(repeats.times > 1)
+def _most_repeated(repeats: Repeats, ambiguous: bool = False) -> Ids:
+    """Which values to name: the commonest, of those that repeat or that stand for several."""
+    again = np.flatnonzero(repeats.low != repeats.high if ambiguous else repeats.times > 1)
     order = np.lexsort((repeats.value[again], -repeats.times[again]))[:NAMED]
     return repeats.value[again[order]]
 
@@ -674,12 +690,14 @@ def folded(counts: Counts, slots: int) -> Counts:
 def divergences(target: Counts, raw: Counts, kept: Counts) -> tuple[float, float]:
     """KL(target || raw) and KL(target || kept), in nats.
 
-    The raw counts get one more each. The kept ones get as many, but spread as the raw ones are:
-    few chosen documents then look like the corpus, and never nearer to the target than they are.
+    The raw counts get one more each. A bucket's share of the kept text is its share of the corpus
+    times (found + 1) / (expected + 1): a bucket that says little, as few of it are expected, then
+    counts as the corpus does, and few chosen documents do not look far from the target by chance.
     """
     p = target / max(target.sum(), 1)
     q = (raw + 1.0) / (raw.sum() + len(raw))
-    r = (kept + len(raw) * q) / (kept.sum() + len(raw))
+    r = q * (kept + 1.0) / (kept.sum() * q + 1.0)
+    r /= r.sum()
     some = p > 0
     entropy = float((p[some] * np.log(p[some])).sum())
     to_raw, to_kept = (float((p[some] * np.log(model[some])).sum()) for model in (q, r))
@@ -693,22 +711,25 @@ def _divergence(scorer: Scorer, texts: Texts, fold: Fold) -> dict[str, Any] | No
     slots, empty = texts.counts.features.slots, NgramCounts.empty(features)
     # The same questions that the fit asked: their answers were recorded.
     raw = folded(fold("raw", empty).counts, slots)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    reductions: list[float] = []
     for name in fold.targets:
         target = folded(fold(f"target/{name}", empty).counts, slots)
         before, after = divergences(target, raw, texts.counts.counts)
-        row = {"to_raw": before, "to_kept": after, "reduction": before - after}
-        rows.append({"target": name} | {key: _rounded(value) for key, value in row.items()})
+        measured = {"to_raw": before, "to_kept": after, "reduction": before - after}
+        rounded = {key: _rounded(value) for key, value in measured.items()}
+        reductions.append(rounded["reduction"])
+        rows.append({"target": name, **rounded})
     return {
         "unit": "nats",
         "targets": rows,
-        "reduction": _rounded(sum(row["reduction"] for row in rows) / len(rows)),
+        "reduction": _rounded(sum(reductions) / len(reductions)),
         "features": texts.counts.features.version,
         "orders": features.orders,
         "buckets": slots,
         "smoothing": (
-            "one count added to each bucket of the corpus; as many to the kept text's, spread as "
-            "the corpus's are"
+            "one count added to each bucket of the corpus; the kept text's share of a bucket is "
+            "the corpus's times (found + 1) / (expected + 1)"
         ),
         "kept_documents": texts.counts.documents,
         "share_of_kept": _rounded(texts.share),
@@ -735,7 +756,7 @@ def _scores(scorer: Scorer, survey: Survey, detail: Detail) -> dict[str, Any]:
         "columns": list(scorer.names),
         "ruled_out": int(survey.ruled_out.sum()),
         **sides,
-        "cut": _cut(survey),
+        "cut": survey.cut,
         "histogram": {
             "edges": [float(edge) for edge in detail.edges],
             **{side: row[1:-1].tolist() for side, row in zip(SIDES, detail.histogram, strict=True)},
@@ -749,12 +770,6 @@ def _scores(scorer: Scorer, survey: Survey, detail: Detail) -> dict[str, Any]:
         },
         "sample": len(sample.priority),
     }
-
-
-def _cut(survey: Survey) -> float | None:
-    """The lowest kept score, where no dropped document has a higher one."""
-    low, high = float(survey.low[1]), float(survey.high[0])
-    return low if np.isfinite([low, high]).all() and high <= low else None
 
 
 def _lengths(survey: Survey, passages: Mapping[str, Passages]) -> dict[str, Any]:
@@ -841,29 +856,28 @@ def _group(sizes: Counts, totals: Counts) -> dict[str, Any]:
 
 def _duplicates(survey: Survey, detail: Detail) -> dict[str, Any]:
     contents, ids = survey.contents.settled(), survey.ids.settled()
+    times = dict(zip(contents.value.tolist(), contents.times.tolist(), strict=True))
+    most = [
+        {"id": detail.named["content", value], "times": times[value]}
+        for value in detail.contents.tolist()
+    ]
     return {
-        "text": _repeated("content", contents, detail, contents.times > 1),
-        "id": _repeated("id", ids, detail, ids.low != ids.high),
+        "text": _repeated(contents) | {"most": most},
+        "id": _repeated(ids)
+        | {
+            "ambiguous": int((ids.low != ids.high).sum()),
+            "ambiguous_ids": [detail.named["id", value] for value in detail.ids.tolist()],
+        },
     }
 
 
-def _repeated(kind: str, repeats: Repeats, detail: Detail, wrong: Mask) -> dict[str, Any]:
-    """Copies beyond the first, and for ids those that stand for different texts."""
-    wanted = {"content": detail.contents, "id": detail.ids}[kind]
-    times = dict(zip(repeats.value.tolist(), repeats.times.tolist(), strict=False))
-    listed = [(detail.named.get((kind, int(value)), ""), times[int(value)]) for value in wanted]
+def _repeated(repeats: Repeats) -> dict[str, Any]:
     return {
         "looked_at": int(repeats.times.sum()),
         "share_looked_at": 2.0**-repeats.level,
-        "extra": int((repeats.times - 1).sum()),
+        "extra": int((repeats.times - 1).sum()),  # beyond the first of each
         "repeated": int((repeats.times > 1).sum()),
-        "ambiguous": int((wrong & (repeats.times > 1)).sum()) if kind == "id" else None,
-        "most": [{"id": name, "times": count} for name, count in sorted(listed, key=_often)],
     }
-
-
-def _often(item: tuple[str, int]) -> tuple[int, str]:
-    return -item[1], item[0]
 
 
 def _leaks(passages: Mapping[str, Passages], leaks: Leaks) -> dict[str, Any] | None:

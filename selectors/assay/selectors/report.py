@@ -5,6 +5,7 @@ them. The page holds everything it needs: no script, no font, nothing fetched.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -21,6 +22,7 @@ from assay.selectors.selector import Fold
 JSON, PAGE, PICTURE = "report.json", "report.html", "chosen.svg"
 GROUPS_PICTURED = 12  # in the picture that stands alone; the page shows all that are listed
 SHOWN = 400  # characters of an example
+BLANK_LINES = re.compile(r"\n\s*\n")
 
 
 def write(outcome: Outcome, fold: Fold) -> list[str]:
@@ -47,8 +49,9 @@ def page(found: Mapping[str, Any], checks: list[Check]) -> str:
         fired=[check for check in checks if check.fired],
         quiet=[check for check in checks if not check.fired],
         groups=charts.shares(rows(found, findings.GROUPS_SHOWN)) if several(found) else None,
-        scores=score_picture(found),
-        lengths=length_picture(found),
+        alike=all_alike(found),
+        scores=charts.distributions(*score_axis(found), width=720),
+        lengths=charts.distributions(*length_axis(found), width=720),
         style=Markup(charts.STYLE),
     )
 
@@ -56,7 +59,8 @@ def page(found: Mapping[str, Any], checks: list[Check]) -> str:
 def picture(found: Mapping[str, Any]) -> str:
     """What was chosen, in one SVG file."""
     some = rows(found, GROUPS_PICTURED) if several(found) else []
-    drawn = charts.chosen(title(found), subtitle(found), some, *score_axis(found))
+    axis = length_axis(found) if all_alike(found) else score_axis(found)
+    drawn = charts.chosen(title(found), subtitle(found), some, *axis)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{drawn}\n'
 
 
@@ -74,10 +78,11 @@ def template() -> Template:
         "amount": charts.amount,
         "count": lambda number: f"{number:,}",
         "data": charts.data,
-        "number": lambda value: charts.minus(f"{value:.4g}"),
+        "number": charts.significant,
         "percent": alarms.percent,
         "times": charts.times,
         "clean": charts.clean,
+        "sentence": sentence,
         "excerpt": excerpt,
         "plain": plain,
     }
@@ -101,8 +106,13 @@ def subtitle(found: Mapping[str, Any]) -> str:
     return f"{share['documents']} of the documents, {share['tokens']} of the tokens{towards}"
 
 
+def sentence(words: str) -> str:
+    """With a capital, and no line break before a per cent sign."""
+    return (words[:1].upper() + words[1:]).replace(" %", "\N{NO-BREAK SPACE}%")
+
+
 def excerpt(text: str) -> str:
-    shown = charts.clean(text[:SHOWN])
+    shown = charts.clean(BLANK_LINES.sub("\n", text[:SHOWN])).strip()
     return shown + " …" if len(text) >= SHOWN else shown
 
 
@@ -145,29 +155,26 @@ def row(name: str, group: Mapping[str, Any]) -> Share:
     return Share(charts.clean(name), corpus[SHARE], kept[SHARE], group["lift"], detail)
 
 
-def score_picture(found: Mapping[str, Any]) -> Markup | None:
-    """Nothing to draw where all scores are the same."""
-    scores = found["scores"]
-    lows = [scores[side]["low"] for side in findings.SIDES if scores[side]["low"] is not None]
-    highs = [scores[side]["high"] for side in findings.SIDES if scores[side]["high"] is not None]
-    if not lows or min(lows) == max(highs):
-        return None
-    return charts.distributions(*score_axis(found), width=720)
+def all_alike(found: Mapping[str, Any]) -> bool:
+    """Whether there is one score only, or none."""
+    sides = [found["scores"][side] for side in findings.SIDES]
+    some = [side for side in sides if side["documents"]]
+    return not some or min(s["low"] for s in some) == max(s["high"] for s in some)
 
 
 def score_axis(found: Mapping[str, Any]) -> tuple[Axis, Series, Series]:
     scores = found["scores"]
     histogram, cut = scores["histogram"], scores["cut"]
     name = "score" if len(scores["columns"]) == 1 else "highest score of the targets"
-    said = f"cut {charts.label_of(cut, abs(cut))}" if cut is not None else ""
+    said = f"cut {charts.significant(cut)}" if cut is not None else ""
     sides = [Series(side, histogram[side], scores[side]["documents"]) for side in findings.SIDES]
     return Axis(name, histogram["edges"], mark=cut, mark_name=said), sides[0], sides[1]
 
 
-def length_picture(found: Mapping[str, Any]) -> Markup:
+def length_axis(found: Mapping[str, Any]) -> tuple[Axis, Series, Series]:
     lengths, totals = found["lengths"], found["totals"]
     both = [a + b for a, b in zip(lengths["kept"], lengths["dropped"], strict=True)]
     corpus = Series("corpus", both, totals["corpus"]["documents"])
     kept = Series("kept", lengths["kept"], totals["kept"]["documents"])
-    axis = Axis("tokens in a document (each bin is half a doubling)", lengths["edges"], log=True)
-    return charts.distributions(axis, corpus, kept, width=720)
+    title = "tokens in a document (each bin is half a doubling)"
+    return Axis(title, lengths["edges"], log=True), corpus, kept
