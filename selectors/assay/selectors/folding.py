@@ -8,6 +8,7 @@ before a crash is answered again from its record, and the selector never knows.
 import copy
 import hashlib
 import io
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -16,6 +17,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import zstandard
+from numpy.lib.format import read_array, write_array
 
 from assay.selectors import storage
 from assay.selectors.errors import BadRequest
@@ -90,7 +92,7 @@ class Folding:
             return Record("", "")
         question = f"{stream} {identity(empty)}"
         mark = hashlib.sha256(question.encode()).hexdigest()[:12]
-        name = f"{stream.replace('/', '-')}-{mark}.npz.zst"
+        name = f"{stream.replace('/', '-')}-{mark}.arrays.zst"
         return Record(storage.join(self.records, name), question)
 
 
@@ -160,14 +162,18 @@ def _fields(statistic: Statistic) -> list[Any]:
 
 
 def pack(question: str, done: int, state: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
-    plain = io.BytesIO()
-    named = {f"state_{name}": value for name, value in state.items()}
-    np.savez(plain, question=np.asarray(question), done=np.asarray(done), **cast(Any, named))
-    return zstandard.ZstdCompressor(level=1).compress(plain.getbuffer())
+    """The length of a JSON head, the head, then each array as numpy writes it; through zstd."""
+    packed = io.BytesIO()
+    head = json.dumps({"question": question, "done": done, "fields": list(state)}).encode()
+    with zstandard.ZstdCompressor(level=1).stream_writer(packed, closefd=False) as plain:
+        plain.write(len(head).to_bytes(8, "little") + head)
+        for value in state.values():
+            write_array(plain, value, allow_pickle=False)
+    return packed.getvalue()
 
 
 def unpack(stored: bytes) -> tuple[str, int, dict[str, np.ndarray[Any, Any]]]:
-    plain = zstandard.ZstdDecompressor().decompress(stored)
-    with np.load(io.BytesIO(plain), allow_pickle=False) as arrays:
-        state = {name[6:]: arrays[name] for name in arrays.files if name.startswith("state_")}
-        return str(arrays["question"]), int(arrays["done"]), state
+    with zstandard.ZstdDecompressor().stream_reader(stored) as plain:
+        head = json.loads(plain.read(int.from_bytes(plain.read(8), "little")))
+        state = {name: read_array(plain, allow_pickle=False) for name in head["fields"]}
+        return head["question"], head["done"], state

@@ -110,12 +110,14 @@ class Dsir:
         Smoothed (Jelinek and Mercer 1980): the target is mixed with the raw pool, and a bucket
         that the pool lacks counts as met once. Unsmoothed: as the reference package does it.
         """
-        target = found.counts.astype(np.float64)
+        target = found.counts / found.counts.sum()
         if not self.smoothing:
-            return _logs(target / target.sum() + EPSILON) - _logs(raw / raw.sum() + EPSILON)
+            return _logs(target + EPSILON) - _logs(raw / raw.sum() + EPSILON)
         seen = np.maximum(raw, 1.0)
-        ratio = (target / target.sum()) / (seen / seen.sum())
-        return _logs(self.smoothing + (1.0 - self.smoothing) * ratio)
+        target /= seen  # in place from here on: the tables are what a selection's memory goes to
+        target *= (1.0 - self.smoothing) * seen.sum()
+        target += self.smoothing
+        return _logs(target)
 
     def _power(self) -> float:
         """A sum over n n-grams is divided by n to this power."""
@@ -123,8 +125,9 @@ class Dsir:
 
 
 def _logs(values: Floats) -> Floats:
-    logs: Floats = np.log(values)
-    return logs
+    """Natural logarithms, in the place of the values."""
+    np.log(values, out=values)
+    return values
 
 
 def _some(counts: NgramCounts, name: str) -> NgramCounts:
