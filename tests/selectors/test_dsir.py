@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from assay.native import kernels
 
+from assay.native import kernels
 from assay.selectors import catalog, selection
 from assay.selectors.errors import BadSetting
 from assay.selectors.methods.dsir import Dsir, tokens_of

@@ -27,7 +27,7 @@ def methods(name: str | None, as_json: bool) -> None:
     """List the methods of selection and their settings."""
     found = [catalog.describe(name)] if name else catalog.methods()
     if as_json:
-        shown = [asdict(one) | {"schema": catalog.schema(one.name)} for one in found]
+        shown = [asdict(one) | {"schema": _schema(one.name)} for one in found]
         print(json.dumps(shown, indent=1, default=str))
         return
     print("\n\n".join(_told(one) for one in found))
@@ -45,6 +45,13 @@ def doctor(uris: tuple[str, ...], as_json: bool) -> None:
         print("\n".join(f"{'ok ' if ok else 'BAD'} {n}: {found}" for n, ok, found in checks))
     if not all(ok for _, ok, _ in checks):
         raise click.exceptions.Exit(1)
+
+
+def _schema(name: str) -> dict[str, Any] | None:
+    try:
+        return catalog.schema(name)
+    except AssayError:
+        return None
 
 
 def _told(method: catalog.Method) -> str:

@@ -68,7 +68,7 @@ def names() -> list[str]:
 
 def methods() -> list[Method]:
     """Every method that is installed, in the order of their names."""
-    return [describe(name) for name in names()]
+    return [_describe_anyhow(name) for name in names()]
 
 
 def describe(name: str) -> Method:
@@ -84,6 +84,14 @@ def describe(name: str) -> Method:
     )
     about = (made.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
     return Method(name, about, settings, _package(_entries()[name]))
+
+
+def _describe_anyhow(name: str) -> Method:
+    """One broken plug-in does not hide the other methods."""
+    try:
+        return describe(name)
+    except BrokenMethod as problem:
+        return Method(name, str(problem), (), _package(_entries()[name]))
 
 
 def hint(name: str, known: list[str]) -> str:
