@@ -100,7 +100,7 @@ def length_shift(findings: Mapping[str, Any]) -> Check:
         f"{corpus:,.0f}{beside}",
         ratio is not None and not similar(ratio) and not as_the_target(findings["lengths"]),
         ratio,
-        f"{1 / LENGTH_RATIO:g} to {LENGTH_RATIO:g} times the corpus's mean, or the target's",
+        f"outside {1 / LENGTH_RATIO:g} to {LENGTH_RATIO:g} times the corpus's and target's means",
         "Document length shapes what a model learns, and a budget in documents then buys far "
         "fewer or far more tokens than its share.",
         "If this is not intended, give the budget in tokens and limit the length of documents.",
@@ -172,7 +172,7 @@ def ambiguous_ids(findings: Mapping[str, Any]) -> Check:
         else f"no id of {looked(found, 'kept documents')} stands for two texts",
         found["ambiguous"] > ANY,
         float(found["ambiguous"]),
-        "none",
+        "any",
         "Explanations, differences and joins go by id, and would meet the wrong document.",
         "Name a column that is unique with --id-column, or leave ids out to use the text's hash.",
     )
@@ -187,7 +187,7 @@ def target_inside(findings: Mapping[str, Any]) -> Check:
         _inside(found) if found else "there is no target",
         count > ANY,
         float(count) if found else None,
-        "none",
+        "any",
         "If the target is also what the model is judged by, its results would be memory.",
         "Take these documents out of the corpus, or judge by held-out data that is not the target.",
     )
