@@ -194,14 +194,15 @@ def target_inside(findings: Mapping[str, Any]) -> Check:
 
 
 def _inside(found: Mapping[str, Any]) -> str:
-    count, looked_at = found["kept_with_one"], f"{found['kept_looked_at']:,}"
-    if found["share_of_kept"] < 1:
-        looked_at += f" looked at (a sample of {percent(found['share_of_kept'])}, by hash)"
+    count, share = found["kept_with_one"], found["share_of_kept"]
+    kept = f"{found['kept_looked_at']:,} kept documents"
+    if share < 1:
+        kept += f" (a sample of {percent(share)}, by hash)"
     if not count:
-        return f"none of {looked_at} kept documents contains a whole target document"
+        return f"none of {kept} contains a whole target document"
     contain = "contains" if count == 1 else "contain"
     return (
-        f"{count:,} of {looked_at} kept documents {contain} a whole target document, "
+        f"{count:,} of {kept} {contain} a whole target document, "
         f"{many(found['found'], 'different one')} in all{named(found['ids'])}"
     )
 

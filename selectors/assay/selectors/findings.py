@@ -449,7 +449,9 @@ def score_edges(sample: Floats, low: float, high: float, at: float) -> Floats:
     high = high if high - near[1] <= spread / 4 else float(near[1])
     width = round_width((high - low) / (SCORE_BINS - 2))
     first, last = np.floor((low - at) / width), np.floor((high - at) / width) + 1
-    if not (np.isfinite(width) and width > abs(low) * 1e-12 and last - first <= SCORE_BINS):
+    # Bins that the numbers' own precision blurs would be of no use.
+    sharp = np.isfinite(width) and width > max(abs(low), abs(high), abs(at)) * 1e-12
+    if not (sharp and last - first <= SCORE_BINS):
         return np.array([low, np.nextafter(high, np.inf)])
     return np.asarray(at + np.arange(first, last + 1) * width, np.float64)
 
