@@ -9,19 +9,23 @@
 // shortest first, to running sum i mod 8; at the end the sums are added as
 // ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)). All in double.
 #pragma once
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "arrow.hpp"
 #include "sha256.hpp"
 
 namespace assay {
 
 inline constexpr size_t most_orders = 8;
-inline constexpr size_t batch_tokens = 64;  // measured here: see NOTES.md
+inline constexpr size_t most_tokens = 256;  // in a batch
 inline constexpr size_t lanes = 8;
 
 // Slots of the n-grams that end with some tokens of one document. The table's lines are fetched for
 // one batch while the batch before is worked on.
 struct Batch {
-  u64 slot[most_orders][batch_tokens + lanes];  // by order, then by last token
+  u64 slot[most_orders][most_tokens + lanes];  // by order, then by last token
   size_t count;                                 // tokens
   size_t before;                                // tokens of the document before these
   size_t row;
@@ -35,6 +39,9 @@ struct Batch {
 
 class FastFeatures {
  public:
+  // Two batches of slots fit the first-level cache. Measured here: see NOTES.md.
+  static constexpr size_t batch_tokens = 64;
+
   FastFeatures(size_t orders, u64 buckets) : orders_(orders), buckets_(buckets) {}
 
   size_t orders() const { return orders_; }
@@ -69,29 +76,42 @@ class FastFeatures {
 class Memo {
  public:
   static constexpr size_t longest = 27;
-  static constexpr size_t entries = 1 << 15;  // 1 MiB, about one core's L2
+  static constexpr size_t entries = 1 << 16;  // one huge page, twice a core's L2
+
+  Memo() : table_(static_cast<Key*>(std::aligned_alloc(bytes, bytes))) {
+    if (!table_) throw std::bad_alloc();
+#if defined(__linux__)
+    madvise(table_.get(), bytes, MADV_HUGEPAGE);
+#endif
+    forget();
+  }
 
   struct Key {
     u64 word[4];  // the n-gram padded with zeros, its length in byte 27, and 0 for the bucket
   };
 
-  void forget() { table_.assign(entries, Key{}); }
+  // The low n bytes, for each n.
+  static constexpr auto masks = [] {
+    std::array<Key, longest + 1> masks = {};
+    for (size_t n = 0; n <= longest; n++)
+      for (size_t i = 0; i < n; i++) masks[n].word[i / 8] |= u64{0xff} << i % 8 * 8;
+    return masks;
+  }();
+
+  void forget() { std::memset(static_cast<void*>(table_.get()), 0, bytes); }
 
   // Reads 32 bytes.
   static Key key(const u8* p, size_t n) {
-    Key key;
-    for (size_t i = 0; i < 2; i++) {
-      size_t here = n > 16 * i ? std::min<size_t>(n - 16 * i, 16) : 0;
-      key.word[2 * i] = load64(p + 16 * i) & low_bytes[here][0];
-      key.word[2 * i + 1] = load64(p + 16 * i + 8) & low_bytes[here][1];
-    }
-    key.word[3] |= n << 24;
-    return key;
+    const Key& mask = masks[n];
+    return {load64(p) & mask.word[0], load64(p + 8) & mask.word[1], load64(p + 16) & mask.word[2],
+            (load64(p + 24) & mask.word[3]) | n << 24};
   }
 
-  Key& entry(const Key& key) {
+  Key* table() { return table_.get(); }
+
+  static size_t place(const Key& key) {
     u64 hash = fold(fold(key.word[0] ^ K0, key.word[1] ^ K1) ^ key.word[2], key.word[3] ^ K2);
-    return table_[hash >> (64 - std::countr_zero(entries))];
+    return hash >> (64 - std::countr_zero(entries));
   }
 
   static bool same(const Key& entry, const Key& key) {
@@ -108,11 +128,19 @@ class Memo {
   }
 
  private:
-  std::vector<Key> table_ = std::vector<Key>(entries);
+  static constexpr size_t bytes = entries * sizeof(Key);
+
+  struct Free {
+    void operator()(Key* p) const { std::free(p); }
+  };
+  std::unique_ptr<Key[], Free> table_;
 };
 
 class ReferenceFeatures {
  public:
+  // Enough that the n-grams unknown to the memo nearly fill their last vector.
+  static constexpr size_t batch_tokens = 256;
+
   ReferenceFeatures(size_t orders, u64 buckets) : orders_(orders), modulus_(buckets) {
     static thread_local Memo memo;
     static thread_local u64 memo_buckets = 0;
@@ -142,21 +170,21 @@ class ReferenceFeatures {
   }
 
   void finish(Batch& batch) {
-    size_t known = tokens_ - batch.count;
     begins_[tokens_] = size_;
-    waiting_count_ = 0;
-    for (size_t order = 0; order < orders_; order++)
-      for (size_t i = batch.first(order); i < batch.count; i++)
-        look_up(begins_[known + i - order], begins_[known + i + 1] - 1, batch.slot[order][i]);
-    work_off();
+    size_t asked = 0;
+    for (size_t order = 0; order < orders_; order++) asked = sort(batch, order, asked);
+    digest_rest();
+    look_up(asked);
     keep_last(batch.last ? 0 : std::min(orders_ - 1, tokens_));
   }
 
  private:
-  struct Waiting {
-    u64* slot;
-    Memo::Key* entry;
+  static constexpr size_t most = batch_tokens * most_orders;
+
+  struct Asked {
     Memo::Key key;
+    Memo::Key* entry;
+    u64* slot;
   };
 
   void keep_last(size_t count) {
@@ -168,44 +196,74 @@ class ReferenceFeatures {
     if (!size_) joined_.shrink(kept_scratch);
   }
 
-  void look_up(size_t begin, size_t end, u64& slot) {
-    const u8* ngram = joined_.data() + begin;
-    size_t size = end - begin;
-    Waiting& next = waiting_[waiting_count_];
-    next.slot = &slot;
-    next.entry = nullptr;
-    if (size <= Memo::longest) {
-      next.key = Memo::key(ngram, size);
-      next.entry = &memo_->entry(next.key);
-      if (Memo::same(*next.entry, next.key)) {
-        slot = Memo::bucket(*next.entry);
-        return;
+  // N-grams of one order by length: most are to be looked up, and follow those asked before.
+  size_t sort(Batch& batch, size_t order, size_t asked) {
+    const u8* joined = joined_.data();
+    const size_t* end = begins_ + tokens_ - batch.count + 1;
+    Memo::Key* table = memo_->table();
+    for (size_t i = batch.first(order), count = batch.count; i < count; i++) {
+      const u8* ngram = joined + end[i - order - 1];
+      size_t size = end[i] - 1 - end[i - order - 1];
+      if (size > Memo::longest) [[unlikely]] {
+        digest_long(ngram, size, &batch.slot[order][i]);
+        continue;
       }
+      Asked& next = asked_[asked++];
+      next.key = Memo::key(ngram, size);
+      next.entry = table + Memo::place(next.key);
+      next.slot = &batch.slot[order][i];
+      __builtin_prefetch(next.entry);
     }
-    if (size > sha256::longest_single) {
-      u32 digest[8];
-      sha256::digest(ngram, size, digest);
-      slot = modulus_.of(digest, 1);
-      return;
-    }
-    alignas(64) u8 block[64] = {};
-    std::memcpy(block, ngram, size);
-    block[size] = 0x80;
-    block[62] = static_cast<u8>(size >> 5), block[63] = static_cast<u8>(size << 3);
-    for (size_t i = 0; i < 16; i++) blocks_.word[i][waiting_count_] = sha256::load_big(block + 4 * i);
-    if (++waiting_count_ == sha256::lanes) work_off();
+    return asked;
   }
 
-  void work_off() {
-    if (!waiting_count_) return;
-    sha256::Digests digests;
-    sha256::digest_lanes(blocks_, digests);
-    for (size_t i = 0; i < waiting_count_; i++) {
-      u32 bucket = modulus_.of(&digests.word[0][i], sha256::lanes);
-      *waiting_[i].slot = bucket;
-      if (waiting_[i].entry) Memo::remember(*waiting_[i].entry, waiting_[i].key, bucket);
+  void digest_long(const u8* ngram, size_t size, u64* slot) {
+    if (size <= sha256::longest_single) {
+      rest_.set(rest_count_, ngram, size);
+      rest_slots_[rest_count_] = slot;
+      if (++rest_count_ == sha256::lanes) digest_rest();
+    } else {
+      u32 digest[8];
+      sha256::digest(ngram, size, digest);
+      *slot = modulus_.of(digest);
     }
-    waiting_count_ = 0;
+  }
+
+  void digest_rest() {
+    if (!rest_count_) return;
+    sha256::Digests digests;
+    sha256::digest_lanes(rest_, digests);
+    u32 buckets[sha256::lanes];
+    modulus_.of(digests, buckets);
+    for (size_t i = 0; i < rest_count_; i++) *rest_slots_[i] = buckets[i];
+    rest_count_ = 0;
+  }
+
+  // Without a branch on whether the memo knows the n-gram: it cannot be predicted.
+  void look_up(size_t count) {
+    size_t missing = 0;
+    for (size_t i = 0; i < count; i++) {
+      const Asked& asked = asked_[i];
+      *asked.slot = Memo::bucket(*asked.entry);
+      missing_[missing] = static_cast<u32>(i);
+      missing += !Memo::same(*asked.entry, asked.key);
+    }
+    for (size_t first = 0; first < missing; first += sha256::lanes) {
+      size_t few = std::min(sha256::lanes, missing - first);
+      for (size_t i = 0; i < few; i++) {
+        const Memo::Key& key = asked_[missing_[first + i]].key;
+        missed_.set_short(i, key.word, key.word[3] >> 24);
+      }
+      sha256::Digests digests;
+      sha256::digest_lanes(missed_, digests);
+      u32 buckets[sha256::lanes];
+      modulus_.of(digests, buckets);
+      for (size_t i = 0; i < few; i++) {
+        Asked& asked = asked_[missing_[first + i]];
+        *asked.slot = buckets[i];
+        Memo::remember(*asked.entry, asked.key, buckets[i]);
+      }
+    }
   }
 
   size_t orders_;
@@ -214,9 +272,11 @@ class ReferenceFeatures {
   Buffer<u8> joined_;
   size_t size_ = 0, tokens_ = 0;  // of what is joined: the last tokens of the batch before come first
   size_t begins_[batch_tokens + most_orders];
-  sha256::Blocks blocks_ = {};
-  Waiting waiting_[sha256::lanes];
-  size_t waiting_count_ = 0;
+  Asked asked_[most];
+  u32 missing_[most + 1];
+  size_t rest_count_ = 0;
+  sha256::Blocks missed_ = {}, rest_ = {};
+  u64* rest_slots_[sha256::lanes];
 };
 
 // --- what is done with them ----------------------------------------------------------------------
@@ -243,9 +303,9 @@ void for_each_batch(size_t rows, GetText text, Scratch& scratch, Features& featu
     for_each_tokens(text(row), scratch, [&](const Tokens& tokens) {
       for (size_t i = 0; i < tokens.count;) {
         // Only now is it known that the full one is not the last.
-        if (batch->count == batch_tokens) pass_on(false);
+        if (batch->count == Features::batch_tokens) pass_on(false);
         batch->row = row;
-        size_t count = std::min(batch_tokens - batch->count, tokens.count - i);
+        size_t count = std::min(Features::batch_tokens - batch->count, tokens.count - i);
         features.take(tokens, i, count, batch->count);
         batch->count += count, i += count;
       }

@@ -164,6 +164,8 @@ inline void lower_piece(Text document, size_t at, size_t end, Lowered& lowered) 
   u8* look = lowered.look;
   size_t out = lowered.size;
   while (at < end) {
+    // The table's lines keep the machine's own prefetching of the text from working.
+    __builtin_prefetch(in + at + 1024);
     Block block;
     if (at + 64 <= document.size) {
       block = load(in + at);
@@ -272,8 +274,22 @@ inline Words widen(const u32* p) {
   return reinterpret_cast<Words>(_mm512_cvtepu32_epi64(half));
 }
 
-inline Words gather(const u8* p, Words at) {
-  return reinterpret_cast<Words>(_mm512_i64gather_epi64(reinterpret_cast<__m512i>(at), p, 1));
+inline __m512i lines(const u8* text, const u32* at) {
+  auto line = [=](int i) __attribute__((always_inline)) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(text + at[i]));
+  };
+  __m512i all = _mm512_castsi128_si512(line(0));
+  all = _mm512_inserti32x4(all, line(2), 1);
+  all = _mm512_inserti32x4(all, line(4), 2);
+  return _mm512_inserti32x4(all, line(6), 3);
+}
+
+// The 16 bytes at each place as two words. Plain loads: where the microcode guards against Downfall,
+// gathers are slower than all the rest of the hash.
+inline void load_pairs(const u8* text, const u32* at, Words& first, Words& second) {
+  __m512i even = lines(text, at), odd = lines(text, at + 1);
+  first = reinterpret_cast<Words>(_mm512_unpacklo_epi64(even, odd));
+  second = reinterpret_cast<Words>(_mm512_unpackhi_epi64(even, odd));
 }
 
 // The low n bytes of each word, n in 0..8: shifts by 64 or more give 0.
@@ -300,9 +316,15 @@ inline Words widen(const u32* p) {
   return reinterpret_cast<Words>(_mm256_cvtepu32_epi64(half));
 }
 
-inline Words gather(const u8* p, Words at) {
-  return reinterpret_cast<Words>(_mm256_i64gather_epi64(reinterpret_cast<const long long*>(p),
-                                                        reinterpret_cast<__m256i>(at), 1));
+inline __m256i lines(const u8* text, const u32* at) {
+  return _mm256_loadu2_m128i(reinterpret_cast<const __m128i*>(text + at[2]),
+                             reinterpret_cast<const __m128i*>(text + at[0]));
+}
+
+inline void load_pairs(const u8* text, const u32* at, Words& first, Words& second) {
+  __m256i even = lines(text, at), odd = lines(text, at + 1);
+  first = reinterpret_cast<Words>(_mm256_unpacklo_epi64(even, odd));
+  second = reinterpret_cast<Words>(_mm256_unpackhi_epi64(even, odd));
 }
 
 inline Words keep_bytes(Words word, Words n) {
@@ -367,10 +389,11 @@ inline void hash_tokens(const u8* text, const u32* starts, const u32* ends, size
       for (; i < count; i++) out[i] = hash_token(text + starts[i], ends[i] - starts[i]);
       return;
     }
-    Words from = widen(starts + i), size = widen(ends + i) - from;
+    Words size = widen(ends + i) - widen(starts + i), a, b;
+    load_pairs(text, starts + i, a, b);
     Words first = smaller(size, Words{} + 8), second = smaller(size - first, Words{} + 8);
-    Words a = keep_bytes(gather(text, from), first);
-    Words b = keep_bytes(gather(text + 8, from), second);
+    a = keep_bytes(a, first);
+    b = keep_bytes(b, second);
     store_words(out + i, finish(mix(a ^ begin, b ^ K1), size));
     for (u64 longest = lanes_above_16(size); longest; longest &= longest - 1) {
       size_t j = i + static_cast<size_t>(std::countr_zero(longest));

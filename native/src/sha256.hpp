@@ -21,41 +21,63 @@ inline constexpr u32 initial[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53
 inline constexpr size_t lanes = 16;
 inline constexpr size_t longest_single = 55;  // bytes that fit one block with their padding
 
+inline u32 load_big(const u8* p) { return __builtin_bswap32(load32(p)); }
+
 // One block per lane, word by word: word[i][lane].
 struct alignas(64) Blocks {
   u32 word[16][lanes];
+
+  // A message of at most longest_single bytes, padded.
+  void set(size_t lane, const u8* message, size_t size) {
+    u8 block[64] = {};
+    std::memcpy(block, message, size);
+    block[size] = 0x80;
+    for (size_t i = 0; i < 15; i++) word[i][lane] = load_big(block + 4 * i);
+    word[15][lane] = static_cast<u32>(size * 8);
+  }
+
+  // The same for at most 27 bytes, given as little-endian words that are zero after the message up
+  // to byte 27. Words 7 to 14 are expected to be zero already.
+  void set_short(size_t lane, const u64* message, size_t size) {
+    u64 end = u64{0x80} << size % 8 * 8;
+    for (size_t i = 0; i < 4; i++) {
+      u64 two = message[i] & (i == 3 ? 0xffffff : ~0ull);
+      two |= size / 8 == i ? end : 0;
+      word[2 * i][lane] = __builtin_bswap32(static_cast<u32>(two));
+      if (i < 3) word[2 * i + 1][lane] = __builtin_bswap32(static_cast<u32>(two >> 32));
+    }
+    word[15][lane] = static_cast<u32>(size * 8);
+  }
 };
 
 struct alignas(64) Digests {
   u32 word[8][lanes];
 };
 
-#define ASSAY_SHA_LANES(V, COUNT)                                                              \
-  for (size_t first = 0; first < lanes; first += COUNT) {                                      \
-    auto rotate = [](V x, int by) __attribute__((always_inline)) {                             \
-      return (x >> by) | (x << (32 - by));                                                     \
-    };                                                                                         \
-    V w[16], s[8];                                                                             \
-    for (int i = 0; i < 16; i++) std::memcpy(&w[i], &blocks.word[i][first], sizeof(V));        \
-    for (int i = 0; i < 8; i++) s[i] = V{} + initial[i];                                       \
-    _Pragma("GCC unroll 64") for (int i = 0; i < 64; i++) {                                    \
-      if (i >= 16) {                                                                           \
-        V w15 = w[(i - 15) & 15], w2 = w[(i - 2) & 15];                                        \
-        w[i & 15] += (rotate(w15, 7) ^ rotate(w15, 18) ^ (w15 >> 3)) + w[(i - 7) & 15] +       \
-                     (rotate(w2, 17) ^ rotate(w2, 19) ^ (w2 >> 10));                           \
-      }                                                                                        \
-      V a = s[(0 - i) & 7], b = s[(1 - i) & 7], c = s[(2 - i) & 7], e = s[(4 - i) & 7],        \
-        f = s[(5 - i) & 7], g = s[(6 - i) & 7];                                                \
-      V one = s[(7 - i) & 7] + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) +                \
-              (g ^ (e & (f ^ g))) + rounds[i] + w[i & 15];                                     \
-      s[(3 - i) & 7] += one;                                                                   \
-      s[(7 - i) & 7] = one + (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) +                  \
-                       ((a & b) | (c & (a | b)));                                              \
-    }                                                                                          \
-    for (int i = 0; i < 8; i++) {                                                              \
-      s[i] += initial[i];                                                                      \
-      std::memcpy(&digests.word[i][first], &s[i], sizeof(V));                                  \
-    }                                                                                          \
+#define ASSAY_ROTATE(x, by) (((x) >> (by)) | ((x) << (32 - (by))))
+#define ASSAY_SHA_LANES(V, COUNT)                                                                  \
+  for (size_t first = 0; first < lanes; first += COUNT) {                                          \
+    V w[16], s[8];                                                                                 \
+    for (int i = 0; i < 16; i++) std::memcpy(&w[i], &blocks.word[i][first], sizeof(V));            \
+    for (int i = 0; i < 8; i++) s[i] = V{} + initial[i];                                           \
+    _Pragma("GCC unroll 64") for (int i = 0; i < 64; i++) {                                        \
+      if (i >= 16) {                                                                               \
+        V w15 = w[(i - 15) & 15], w2 = w[(i - 2) & 15];                                            \
+        w[i & 15] += (ASSAY_ROTATE(w15, 7) ^ ASSAY_ROTATE(w15, 18) ^ (w15 >> 3)) + w[(i - 7) & 15] + \
+                     (ASSAY_ROTATE(w2, 17) ^ ASSAY_ROTATE(w2, 19) ^ (w2 >> 10));                   \
+      }                                                                                            \
+      V a = s[(0 - i) & 7], b = s[(1 - i) & 7], c = s[(2 - i) & 7], e = s[(4 - i) & 7],            \
+        f = s[(5 - i) & 7], g = s[(6 - i) & 7];                                                    \
+      V one = s[(7 - i) & 7] + (ASSAY_ROTATE(e, 6) ^ ASSAY_ROTATE(e, 11) ^ ASSAY_ROTATE(e, 25)) +  \
+              (g ^ (e & (f ^ g))) + rounds[i] + w[i & 15];                                         \
+      s[(3 - i) & 7] += one;                                                                       \
+      s[(7 - i) & 7] = one + (ASSAY_ROTATE(a, 2) ^ ASSAY_ROTATE(a, 13) ^ ASSAY_ROTATE(a, 22)) +    \
+                       ((a & b) | (c & (a | b)));                                                  \
+    }                                                                                              \
+    for (int i = 0; i < 8; i++) {                                                                  \
+      s[i] += initial[i];                                                                          \
+      std::memcpy(&digests.word[i][first], &s[i], sizeof(V));                                      \
+    }                                                                                              \
   }
 
 typedef u32 V4 __attribute__((vector_size(16)));
@@ -74,6 +96,7 @@ inline void lanes_avx512(const Blocks& blocks, Digests& digests) { ASSAY_SHA_LAN
 #pragma GCC pop_options
 #endif
 #undef ASSAY_SHA_LANES
+#undef ASSAY_ROTATE
 
 inline void digest_lanes(const Blocks& blocks, Digests& digests) {
 #if defined(__x86_64__)
@@ -85,8 +108,6 @@ inline void digest_lanes(const Blocks& blocks, Digests& digests) {
 }
 
 // --- one message of any length -------------------------------------------------------------------
-
-inline u32 load_big(const u8* p) { return __builtin_bswap32(load32(p)); }
 
 inline void compress_portable(u32* state, const u8* data, size_t blocks) {
   for (; blocks; blocks--, data += 64) {
@@ -194,13 +215,24 @@ class Modulus {
     beyond_ = static_cast<u64>((static_cast<unsigned __int128>(1) << 64) % count);
   }
 
-  // The first word is the highest, `stride` words lie between two of them. Each product is below
-  // 2^63, their sum below 2^66.
-  u32 of(const u32* words, size_t stride) const {
+  // The first word is the highest. Each product is below 2^63, their sum below 2^66.
+  u32 of(const u32* words, size_t stride = 1) const {
     unsigned __int128 sum = 0;
     for (int i = 0; i < 8; i++) sum += words[i * stride] * powers_[i];
     u64 low = reduce(static_cast<u64>(sum));
     return static_cast<u32>(reduce(low + static_cast<u64>(sum >> 64) * beyond_));
+  }
+
+  void of(const Digests& digests, u32* out) const {
+    if (count_ > u64{1} << 29) {
+      for (size_t lane = 0; lane < lanes; lane++) out[lane] = of(&digests.word[0][lane], lanes);
+      return;
+    }
+    u64 sums[lanes] = {};  // of eight products below 2^61
+    for (int i = 0; i < 8; i++)
+      for (size_t lane = 0; lane < lanes; lane++)
+        sums[lane] += u64{digests.word[i][lane]} * static_cast<u32>(powers_[i]);
+    for (size_t lane = 0; lane < lanes; lane++) out[lane] = static_cast<u32>(reduce(sums[lane]));
   }
 
  private:

@@ -8,6 +8,7 @@
 // waits at the front of the next one, so nothing depends on where the pieces end.
 #pragma once
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cstdlib>
