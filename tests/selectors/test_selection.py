@@ -244,3 +244,21 @@ def test_many_parts_are_written_as_few_are(corpus, target, tmp_path, many_units,
     assert manifest.verify(whole) == []
     assert pa.concat_tables(tables).equals(pa.concat_tables(tables))
     assert sum(len(table) for table in tables) == 240
+
+
+KINDS = [pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary()]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, pa.binary_view(), pa.dictionary(pa.int32(), pa.string())])
+def test_every_kind_of_text_column_goes_through(target, tmp_path, kind):
+    texts = [f"ship {n} and sail" if n % 2 else f"seven plus {n}" for n in range(40)]
+    column = pa.array(texts).cast(kind) if kind not in (pa.binary_view(),) else None
+    if column is None:
+        column = pa.array([text.encode() for text in texts], kind)
+    table = pa.table({"id": [str(n) for n in range(40)], "text": column, "also": [column[0]] * 40})
+    (tmp_path / "raw").mkdir()
+    pq.write_table(table, tmp_path / "raw" / "a.parquet", row_group_size=7)
+    selection.select(asked(tmp_path / "raw", target, tmp_path / "o", budget="10docs"))
+    found = pq.read_table(tmp_path / "o" / "part-00000.parquet")["text"].to_pylist()
+    assert len(found) == 10 and set(found) <= set(table["text"].to_pylist())
+    assert all("seven" in (t if isinstance(t, str) else t.decode()) for t in found)

@@ -94,8 +94,10 @@ def writing(uri: str, names: tuple[str, ...]) -> Iterator[ScoreWriter]:
     """A score file that appears, whole, when the block ends well."""
     with storage.writing(uri) as sink:
         writer = ScoreWriter(uri, names, sink)
-        yield writer
-        writer.close()
+        try:
+            yield writer
+        finally:
+            writer.close()
 
 
 def find(uri: str) -> ScoreFile | None:

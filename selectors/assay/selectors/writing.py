@@ -127,11 +127,12 @@ class Writing:
         examples: list[dict[str, Any]] = []
         schema = self._schema(part)
         with storage.writing(storage.join(self.out, part.name)) as sink:
-            groups = _Groups(pq.ParquetWriter(sink, schema, compression="zstd"))
-            for table, shown in self._walk(part, map):
-                groups.add(table)
-                examples += shown
-            groups.close()
+            with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+                groups = _Groups(writer)
+                for table, shown in self._walk(part, map):
+                    groups.add(table)
+                    examples += shown
+                groups.flush()
         return Written(
             name=part.name,
             rows=sum(kept.documents for kept in part.kept),
@@ -209,13 +210,9 @@ class _Groups:
         self._rows += len(table)
         self._bytes += table.nbytes
         if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
-            self._flush()
+            self.flush()
 
-    def close(self) -> None:
-        self._flush()
-        self._writer.close()
-
-    def _flush(self) -> None:
+    def flush(self) -> None:
         if self._rows:
             table = pa.concat_tables(self._waiting)
             self._writer.write_table(table, row_group_size=len(table))
@@ -230,10 +227,29 @@ def _columns(ids: Any, found: Floats, source: str) -> dict[str, pa.Array]:
 
 def _with_columns(table: pa.Table, added: dict[str, pa.Array]) -> pa.Table:
     """The table with our columns at the end; those of an earlier selection give way."""
+    table = table.cast(plain(table.schema))
     table = table.drop_columns([name for name in ADDED if name in table.column_names])
     for name, values in added.items():
         table = table.append_column(name, values)
     return table
+
+
+def plain(schema: pa.Schema) -> pa.Schema:
+    """The schema without views, which Arrow can neither filter nor take from; in Parquet a view and
+    a plain text are the same."""
+    return pa.schema([f.with_type(_plain(f.type)) for f in schema], metadata=schema.metadata)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    if kind == pa.string_view():
+        return pa.string()
+    if kind == pa.binary_view():
+        return pa.binary()
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_plain(kind.value_type)))
+    if pa.types.is_struct(kind):
+        return pa.struct([f.with_type(_plain(f.type)) for f in kind])
+    return kind
 
 
 def _text(table: pa.Table, column: str, place: int) -> str:
