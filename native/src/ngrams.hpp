@@ -25,7 +25,7 @@ inline constexpr size_t lanes = 8;
 // Slots of the n-grams that end with some tokens of one document. The table's lines are fetched for
 // one batch while the batch before is worked on.
 struct Batch {
-  u64 slot[most_orders][most_tokens + lanes];  // by order, then by last token
+  u64 slot[most_orders][most_tokens + vector_slack];  // by order, then by last token
   size_t count;                                 // tokens
   size_t before;                                // tokens of the document before these
   size_t row;
@@ -39,8 +39,8 @@ struct Batch {
 
 class FastFeatures {
  public:
-  // Two batches of slots fit the first-level cache. Measured here: see NOTES.md.
-  static constexpr size_t batch_tokens = 64;
+  // The table's lines of two batches fit the first-level cache. Measured here: see NOTES.md.
+  static constexpr size_t batch_tokens = 96;
 
   FastFeatures(size_t orders, u64 buckets) : orders_(orders), buckets_(buckets) {}
 
@@ -67,7 +67,7 @@ class FastFeatures {
   u64 buckets_;
   const Scan& scan_ = current_scan();
   // Hashes of n-grams by order; [0] is that of the token before the batch, then one for each token.
-  u64 ngrams_[most_orders][batch_tokens + 2 * lanes] = {};
+  u64 ngrams_[most_orders][batch_tokens + 2 * vector_slack] = {};
 };
 
 // --- reference -----------------------------------------------------------------------------------
@@ -287,17 +287,17 @@ template <class GetText, class Features, class Prefetch, class Use>
 void for_each_batch(size_t rows, GetText text, Scratch& scratch, Features& features,
                     Prefetch prefetch, Use use) {
   Batch batches[2];
-  Batch *batch = &batches[0], *other = &batches[1];
-  batch->count = batch->before = other->count = 0;
+  Batch *batch = &batches[0], *waiting = &batches[1];
+  batch->count = batch->before = waiting->count = 0;
   auto pass_on = [&](bool last) {
     batch->last = last;
     features.finish(*batch);
     for (size_t order = 0; order < features.orders(); order++)
       for (size_t i = batch->first(order); i < batch->count; i++) prefetch(batch->slot[order][i]);
-    if (other->count) use(*other);
-    other->before = last ? 0 : batch->before + batch->count;
-    other->count = 0;
-    std::swap(batch, other);
+    if (waiting->count) use(*waiting);
+    waiting->before = last ? 0 : batch->before + batch->count;
+    waiting->count = 0;
+    std::swap(batch, waiting);
   };
   for (size_t row = 0; row < rows; row++) {
     for_each_tokens(text(row), scratch, [&](const Tokens& tokens) {
@@ -312,7 +312,7 @@ void for_each_batch(size_t rows, GetText text, Scratch& scratch, Features& featu
     });
     if (batch->count) pass_on(true);
   }
-  if (other->count) use(*other);
+  if (waiting->count) use(*waiting);
 }
 
 template <class Features>
@@ -340,15 +340,18 @@ void add_lines(const Batch& batch, size_t orders, const Number* table, double* r
   double sums[lanes];
   std::memcpy(sums, running, sizeof sums);
   size_t i = 0;
-  if (batch.before + 1 >= orders) {
-    for (; i + lanes <= batch.count; i += lanes)
-      for (size_t order = 0; order < orders; order++)
-        for (size_t lane = 0; lane < lanes; lane++)
-          sums[lane] += table[batch.slot[order][i + lane]];
-  }
-  for (; i < batch.count; i++)
-    for (size_t order = 0; order < orders && i >= batch.first(order); order++)
-      sums[i % lanes] += table[batch.slot[order][i]];
+  auto one_by_one = [&](size_t end) {
+    for (; i < end; i++)
+      for (size_t order = 0; order < orders && i >= batch.first(order); order++)
+        sums[i % lanes] += table[batch.slot[order][i]];
+  };
+  // The first tokens of a document end fewer n-grams.
+  if (batch.before + 1 < orders) one_by_one(std::min(lanes, batch.count));
+  for (; i + lanes <= batch.count; i += lanes)
+    for (size_t order = 0; order < orders; order++)
+      for (size_t lane = 0; lane < lanes; lane++)
+        sums[lane] += table[batch.slot[order][i + lane]];
+  one_by_one(batch.count);
   std::memcpy(running, sums, sizeof sums);
 }
 

@@ -375,8 +375,9 @@ inline Words times(Words a, u64 b) {
 
 inline Words mix(Words x, Words y) { return fold(x, y) + (x ^ (y << 32 | y >> 32)); }
 
+// Lengths are below 2^32.
 inline Words finish(Words state, Words length) {
-  state ^= times(length, K2);
+  state ^= mul32(length, Words{} + K2) + (mul32(length, Words{} + (K2 >> 32)) << 32);
   state ^= state >> 32;
   state = times(state, K3);
   return state ^ (state >> 29);
@@ -385,10 +386,6 @@ inline Words finish(Words state, Words length) {
 inline void hash_tokens(const u8* text, const u32* starts, const u32* ends, size_t count, u64* out) {
   constexpr u64 begin = start(0);
   for (size_t i = 0; i < count; i += width) {
-    if (i + width > count) {
-      for (; i < count; i++) out[i] = hash_token(text + starts[i], ends[i] - starts[i]);
-      return;
-    }
     Words size = widen(ends + i) - widen(starts + i), a, b;
     load_pairs(text, starts + i, a, b);
     Words first = smaller(size, Words{} + 8), second = smaller(size - first, Words{} + 8);
@@ -402,13 +399,18 @@ inline void hash_tokens(const u8* text, const u32* starts, const u32* ends, size
   }
 }
 
-// These two work on whole vectors: entries past the end are written, with anything.
 inline void extend_all(const u64* ngrams, const u64* tokens, size_t count, u64* out) {
   for (size_t i = 0; i < count; i += width)
     store_words(out + i, mix(load_words(ngrams + i) + K6, load_words(tokens + i) ^ K7));
 }
 
 inline void place_all(const u64* hashes, size_t count, u64 first, u64 buckets, u64* out) {
+  if (buckets > 1 && std::has_single_bit(buckets)) {
+    int shift = 64 - std::countr_zero(buckets);
+    for (size_t i = 0; i < count; i += width)
+      store_words(out + i, first + (load_words(hashes + i) >> shift));
+    return;
+  }
   Words times = Words{} + buckets;  // at most 2^31, so that no sum overflows
   for (size_t i = 0; i < count; i += width) {
     Words hash = load_words(hashes + i);

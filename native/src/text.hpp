@@ -208,9 +208,9 @@ struct Scan {
   void (*lower_piece)(Text document, size_t at, size_t end, Lowered& lowered);
   size_t (*find_tokens)(const u8* look, size_t size, u32* starts, u32* ends);
   size_t (*count_starts)(const u8* look, size_t size, u8 before);
+  // All three work on whole vectors: up to 7 entries past the end are read and written.
+  // out[i] = hash_token(token i); extend(ngrams[i], tokens[i]); first + place(hashes[i], buckets).
   void (*hash_tokens)(const u8* text, const u32* starts, const u32* ends, size_t count, u64* out);
-  // out[i] = extend(ngrams[i], tokens[i]), and out[i] = first + place(hashes[i], buckets). Both may
-  // read and write up to 7 entries past the end.
   void (*extend_all)(const u64* ngrams, const u64* tokens, size_t count, u64* out);
   void (*place_all)(const u64* hashes, size_t count, u64 first, u64 buckets, u64* out);
 };
@@ -277,6 +277,7 @@ inline const Scan& current_scan() {
 }
 
 inline constexpr size_t piece_size = 1 << 15;
+inline constexpr size_t vector_slack = 8;
 inline constexpr size_t kept_scratch = 1 << 20;  // entries that a thread keeps between calls
 
 struct Scratch {
@@ -316,6 +317,7 @@ void for_each_piece(Text document, Lowered& lowered, Visit visit) {
   }
 }
 
+// After the last there are places for `vector_slack` more, somewhere in the text.
 struct Tokens {
   const u8* text;  // lowered; 64 more bytes are readable
   const u32* starts;
@@ -334,6 +336,8 @@ void for_each_tokens(Text document, Scratch& scratch, Visit visit) {
     u32 *starts = scratch.starts.data(), *ends = scratch.ends.data();
     std::memset(lowered.look + lowered.size, ' ', 64);
     size_t count = scan.find_tokens(lowered.look, lowered.size, starts, ends);
+    std::fill(starts + count, starts + count + vector_slack, 0);
+    std::fill(ends + count, ends + count + vector_slack, 0);
     bool unfinished = !last && count && ends[count - 1] == lowered.size;
     if (unfinished) count--;
     if (count) visit(Tokens{lowered.text.data(), starts, ends, count});

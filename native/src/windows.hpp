@@ -42,7 +42,7 @@ void for_each_window(Text text, Scratch& scratch, Windows& windows, Use use) {
   const Scan& scan = current_scan();
   windows.begin_document();
   for_each_tokens(text, scratch, [&](const Tokens& tokens) {
-    u64 hashes[64];
+    u64 hashes[64 + vector_slack];
     for (size_t first = 0; first < tokens.count; first += 64) {
       size_t count = std::min<size_t>(64, tokens.count - first);
       scan.hash_tokens(tokens.text, tokens.starts + first, tokens.ends + first, count, hashes);
