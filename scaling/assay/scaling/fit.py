@@ -142,8 +142,9 @@ def directions(law: Law, spec: FitSpec) -> Floats:
 def check_tie(law: Law, follower: str, leader: str, spec: FitSpec) -> None:
     one, other = law.parameters[position(law, follower)], law.parameters[position(law, leader)]
     if leader in spec.tied or leader in spec.fixed or one.positive != other.positive:
-        raise BadFitSetting(f"{follower} cannot be tied to {leader}: tie it to a free parameter"
-                            " of the same kind")
+        raise BadFitSetting(
+            f"{follower} cannot be tied to {leader}: tie it to a free parameter of the same kind"
+        )
 
 
 def hold(law: Law, spec: FitSpec, z: Floats) -> Floats:
@@ -170,8 +171,13 @@ def last_polish(task: Problem, z: Floats, moves: Floats) -> tuple[Floats, float]
         slope = round_moves.T @ (s @ np.clip(r, -task.delta, task.delta))
         return float(huber(r, task.delta).sum()) / base, slope / base
 
-    ended = minimize(objective, np.zeros(moves.shape[1]), jac=True, method="L-BFGS-B",
-                     options={"ftol": 1e-15, "gtol": 1e-12, "maxiter": 200})
+    ended = minimize(
+        objective,
+        np.zeros(moves.shape[1]),
+        jac=True,
+        method="L-BFGS-B",
+        options={"ftol": 1e-15, "gtol": 1e-12, "maxiter": 200},
+    )
     if np.isfinite(ended.fun) and ended.fun < 1:
         return z + round_moves @ ended.x, float(ended.fun) * base
     return z, base

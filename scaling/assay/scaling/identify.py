@@ -37,9 +37,15 @@ def report(task: Problem, z: Floats, moves: Floats) -> Report:
             f" predictions are the same whatever they are. {cure(task)}"
         )
     errors = rough_errors(residual, j, task.delta)
-    return Report(condition, moves @ errors, (
-        *steep(condition, labels, weak, task), *vague(task, z, moves @ errors), *collinear(task),
-    ))
+    return Report(
+        condition,
+        moves @ errors,
+        (
+            *steep(condition, labels, weak, task),
+            *vague(task, z, moves @ errors),
+            *collinear(task),
+        ),
+    )
 
 
 def conditioning(j: Floats) -> tuple[float, Floats]:
@@ -102,9 +108,12 @@ def vague(task: Problem, z: Floats, errors: Floats) -> tuple[str, ...]:
     for parameter, value, error in zip(task.law.parameters, z, errors, strict=True):
         size = VAGUE if parameter.positive else max(abs(value), 1e-3)
         if error > size:
-            spread = f"a factor of {np.exp(min(error, 700)):.3g}" if parameter.positive else f"{error:.3g}"
-            found.append(f"{parameter.name} is not identified by these runs (standard error about"
-                         f" {spread}): look at its profile, not at the value")
+            factor = "a factor of " if parameter.positive else ""
+            spread = np.exp(min(error, 700.0)) if parameter.positive else error
+            found.append(
+                f"{parameter.name} is not identified by these runs (standard error about"
+                f" {factor}{spread:.3g}): look at its profile, not at the value"
+            )
     return tuple(found)
 
 
@@ -115,8 +124,10 @@ def collinear(task: Problem) -> tuple[str, ...]:
     for i, (name, column) in enumerate(columns):
         for other, second in columns[i + 1 :]:
             if abs(np.corrcoef(np.log(column), np.log(second))[0, 1]) > COLLINEAR:
-                found.append(f"{name} and {other} rise together in these runs: their effects"
-                             " cannot be told apart; vary one at a fixed other")
+                found.append(
+                    f"{name} and {other} rise together in these runs: their effects"
+                    " cannot be told apart; vary one at a fixed other"
+                )
     return tuple(found)
 
 

@@ -38,7 +38,7 @@ import numpy as np
 
 from assay.scaling import slopes
 from assay.scaling.errors import UnknownLaw, UnknownParameter
-from assay.scaling.observations import Columns, Conventions, Observations
+from assay.scaling.observations import UNKNOWN, Columns, Conventions, Observations
 from assay.scaling.slopes import Floats
 
 Theta = Sequence[Floats]
@@ -67,7 +67,7 @@ class Published:
     # the paper; unverified: nobody here has seen the source.
     mark: Mark
     range: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # of the runs behind it
-    conventions: Conventions = Conventions()
+    conventions: Conventions = UNKNOWN
     note: str = ""
 
 
@@ -131,13 +131,14 @@ def log_values_and_slopes(law: Law, z: Floats, x: Columns) -> tuple[Floats, Floa
 
 def natural(law: Law, z: Floats) -> Floats:
     """From fitted coordinates, where positive parameters are logarithms, to the parameters."""
-    return cast(Floats, np.where(is_positive(law), np.exp(np.where(is_positive(law), z, 0.0)), z))
+    positive = is_positive(law)
+    return cast(Floats, np.where(positive, np.exp(np.where(positive, z, 0.0)), z))
 
 
 def fitted(law: Law, theta: Floats) -> Floats:
     """From the parameters to the coordinates in which they are fitted."""
-    theta = np.asarray(theta, float)
-    return cast(Floats, np.where(is_positive(law), np.log(np.where(is_positive(law), theta, 1.0)), theta))
+    positive = is_positive(law)
+    return cast(Floats, np.where(positive, np.log(np.where(positive, theta, 1.0)), theta))
 
 
 def is_positive(law: Law) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -178,7 +179,7 @@ def find_published(law: Law, name: str | None = None) -> Published:
 
 
 def decades_outside(published: Published, x: Columns) -> dict[str, float]:
-    """How far (in powers of ten) each input lies outside the published range; inside is left out."""
+    """Powers of ten by which each input leaves the published range; those inside are left out."""
     far: dict[str, float] = {}
     for column, (low, high) in published.range.items():
         if column in x:

@@ -7,8 +7,10 @@ differ in one of them are never fitted together. Reading files is reading.py.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from assay.scaling.errors import (
     BadValue,
@@ -73,12 +75,15 @@ class Conventions:
         return [f"{what}: {a} against {b}" for what, a, b in pairs if a and b and a != b]
 
 
+UNKNOWN = Conventions()
+
+
 @dataclass(frozen=True)
 class Observations:
     """Runs, as columns of equal length. `labels` name the rows in messages."""
 
     columns: Columns
-    conventions: Conventions = Conventions()
+    conventions: Conventions = UNKNOWN
     source: str = "runs"
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
@@ -97,13 +102,11 @@ class Observations:
     def label(self, row: int) -> str:
         return self.labels[row] if self.labels else f"row {row + 1}"
 
-    def take(self, keep: Floats | np.ndarray[tuple[int], np.dtype[np.bool_]]) -> "Observations":
+    def take(self, keep: npt.NDArray[Any]) -> "Observations":
         """The runs that a mask or a list of row numbers picks."""
         rows = np.arange(len(self))[keep]
         labels = tuple(self.label(row) for row in rows)
-        return replace(
-            self, columns={k: v[rows] for k, v in self.columns.items()}, labels=labels
-        )
+        return replace(self, columns={k: v[rows] for k, v in self.columns.items()}, labels=labels)
 
     def having(self, **columns: Floats) -> "Observations":
         """With these columns added or replaced."""
@@ -186,5 +189,5 @@ def check_varies(runs: Observations, name: str, column: Floats) -> None:
     if np.ptp(column) <= 1e-12 * np.abs(column).max():
         raise ConstantColumn(
             f"{runs.source}, column {name!r} is {column[0]:g} in every run: the runs cannot tell"
-            f" what {name} does. Add runs that differ in it, or fix the parameters that belong to it"
+            f" what {name} does. Add runs that differ in it, or fix its parameters"
         )

@@ -153,8 +153,9 @@ def _step(
 
 def _solve(system: Floats, right: Floats) -> Floats:
     """Row by row; a start that left the numbers behind stands still."""
-    lost = ~(np.isfinite(system).all(axis=(1, 2)) & np.isfinite(right).all(axis=1))
-    if lost.any():
+    sums = system.sum(axis=(1, 2)) + right.sum(axis=1)
+    lost = np.logical_not(np.isfinite(sums))
+    if np.any(lost):
         system, right = system.copy(), np.where(lost[:, None], 0.0, right)
         system[lost] = np.eye(system.shape[-1])
-    return np.linalg.solve(system, right[..., None])[..., 0]
+    return np.asarray(np.linalg.solve(system, right[..., None])[..., 0], float)
