@@ -99,7 +99,11 @@ class Fit:
 def fit(law: Law, runs: Observations, spec: FitSpec | None = None) -> Fit:
     """The best parameters over many starts."""
     spec = spec or FitSpec()
-    runs = prepared(law, runs, spec)
+    return fit_prepared(law, prepared(law, runs, spec), spec)
+
+
+def fit_prepared(law: Law, runs: Observations, spec: FitSpec) -> Fit:
+    """The same for runs that were prepared before."""
     task = problem(law, runs, spec.delta)
     moves = directions(law, spec)
     begin = hold(law, spec, starts.draw(task, spec.starts, spec.seed))
@@ -120,6 +124,11 @@ def prepared(law: Law, runs: Observations, spec: FitSpec | None = None) -> Obser
     runs = with_derived(runs)
     if isinstance(law, Prepares):
         runs = law.prepare(runs)
+    return ready(law, runs, spec)
+
+
+def ready(law: Law, runs: Observations, spec: FitSpec) -> Observations:
+    """Checked, for a fit of as many parameters as the spec leaves free."""
     free = len(law.parameters) - len(spec.tied) - len(spec.fixed)
     return checked(runs, (*law.inputs, law.predicts), free)
 
@@ -194,4 +203,4 @@ def few_starts(share: float, spec: FitSpec) -> tuple[str, ...]:
 
 def refit(found: Fit, **changes: object) -> Fit:
     """The same fit with parts of its spec changed."""
-    return fit(found.law, found.runs, replace(found.spec, **changes))  # type: ignore[arg-type]
+    return fit_prepared(found.law, found.runs, replace(found.spec, **changes))  # type: ignore[arg-type]

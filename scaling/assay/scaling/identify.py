@@ -14,7 +14,7 @@ from assay.scaling.slopes import Floats
 
 HOPELESS = 1e8  # of the condition number: beyond it, double precision cannot tell either
 STEEP = 1e4  # collinear designs (D = 20 N at every size) lie beyond, sweeps of both below
-VAGUE = 1.0  # a standard error of log(parameter) above this: the interval spans a factor of 50
+VAGUE = float(np.log(10) / (2 * 1.96))  # of log(parameter): the 95 % interval spans a factor of 10
 COLLINEAR = 0.999  # correlation of two inputs in logs
 
 

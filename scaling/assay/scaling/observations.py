@@ -37,9 +37,10 @@ class Column:
 
 # The words of this house for what a run can tell. Laws may read other columns too; those need
 # only be finite.
+FEWEST = 500.0  # parameters; below, somebody wrote millions (the smallest model in print has 768)
 VOCABULARY: dict[str, Column] = {
-    "params": Column("parameters of the model", "parameters"),
-    "active_params": Column("parameters used for a token", "parameters"),
+    "params": Column("parameters of the model", "parameters", low=FEWEST),
+    "active_params": Column("parameters used for a token", "parameters", low=FEWEST),
     "tokens": Column("training tokens, repeats included", "tokens"),
     "unique_tokens": Column("training tokens, each counted once", "tokens"),
     "loss": Column("validation loss at the end", "nats/token"),
@@ -161,7 +162,7 @@ def checked(runs: Observations, needed: tuple[str, ...], parameters: int) -> Obs
         )
     for name, column in kept.items():
         check_varies(runs, name, column)
-    return replace(runs, columns=kept)
+    return replace(runs, columns={**runs.columns, **kept})
 
 
 def check_values(runs: Observations, name: str, column: Floats) -> None:
