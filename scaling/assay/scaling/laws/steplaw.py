@@ -21,8 +21,10 @@ from assay.scaling.slopes import Floats
 
 COUNTED = Conventions(params="non-embedding", loss="nats/token")
 DENSE = {"params": (6e7, 1.07e9), "tokens": (2e9, 1e11)}  # section 3.4.1 and the released table
+MOE = {"params": (2.15e9, 2.16e9), "tokens": (2e9, 2e10)}  # total; the 16 released sweeps
 
 PAPER = "Li et al. 2025, Step Law, arXiv 2503.04715 v7, equation 1"
+MIXTURES = "li2025-moe"  # the set whose range is that of the released mixtures
 NOTE = (
     "Runs end at a learning rate of 1e-5. For a mixture of experts count total parameters: on the"
     " 16 released MoE sweeps the loss is then 0.16 % above the best, with active ones 1.00 %"
@@ -46,6 +48,15 @@ class StepLearningRate(Power):
             conventions=COUNTED,
             note=NOTE,
         ),
+        Published(
+            MIXTURES,
+            PAPER,
+            {"scale": 1.79, "params": -0.713, "tokens": 0.307},
+            mark="verified",
+            range=MOE,
+            conventions=COUNTED,
+            note=NOTE,
+        ),
     )
 
 
@@ -63,6 +74,14 @@ class StepBatch(Power):
             {"scale": 0.58, "tokens": 0.571},
             mark="verified",
             range={"tokens": DENSE["tokens"]},
+            conventions=COUNTED,
+        ),
+        Published(
+            MIXTURES,
+            PAPER,
+            {"scale": 0.58, "tokens": 0.571},
+            mark="verified",
+            range={"tokens": MOE["tokens"]},
             conventions=COUNTED,
         ),
     )

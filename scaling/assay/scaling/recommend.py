@@ -1,0 +1,511 @@
+"""How to train it: learning rate, batch, weight decay, warm-up, schedule and steps.
+
+    advice = recommend(Request(params=1e9, tokens=100e9))
+    advice.learning_rate.value, advice.learning_rate.low, advice.learning_rate.high
+    advice.laws                  # every law that had something to say, with its range
+    advice.tolerance             # what it costs to be off by a factor
+
+Several laws answer each question. All answers are shown; one is put first, by rule: sources that
+were read come before sources that were quoted, then the law whose runs lie nearest, then the one
+that came closest to the best of the released sweeps. What being wrong costs is read off the
+surface that was fitted to those sweeps (laws/steplaw.py), which is the only one public.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from math import ceil, exp, expm1, hypot, log, log10
+from typing import cast
+
+import numpy as np
+
+from assay.scaling import architecture
+from assay.scaling.errors import OutOfReach
+from assay.scaling.law import Law, Published, Theta, coefficients, decades_outside, log_values
+from assay.scaling.laws.critical_batch import CriticalBatchOfLoss, CriticalBatchOfTokens
+from assay.scaling.laws.deepseek import DeepSeekBatch, DeepSeekLearningRate
+from assay.scaling.laws.ling import LingBatch, LingLearningRate
+from assay.scaling.laws.ludziejewski import JointMoeLearningRate
+from assay.scaling.laws.minicpm import MiniCpmBatch
+from assay.scaling.laws.mup import MuTransfer
+from assay.scaling.laws.porian import PorianLearningRate
+from assay.scaling.laws.power_lines import (
+    PowerLinesBatch,
+    PowerLinesCriticalBatch,
+    Timescale,
+    weight_decay,
+)
+from assay.scaling.laws.steplaw import MIXTURES, StepBatch, StepLearningRate, StepSurface
+from assay.scaling.slopes import Floats
+from assay.scaling.spreads import POWERS
+
+SURFACE = StepSurface()
+BOWL = coefficients(SURFACE).tolist()
+# As far as the runs within 3 % of the best reach: a factor of about 4 each way (measured here).
+FARTHEST = log(4.0)
+FACTORS = (0.25, 0.5, 2**-0.5, 1.0, 2**0.5, 2.0, 4.0)
+EDGE = 1.96  # standard deviations: 95 %
+HARMLESS = 0.1  # per cent of the loss: as much as one run differs from its repetition there
+APART = 2.0  # laws that differ by more than this factor are said to disagree
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be trained. Parameters without embeddings; of a mixture, `params` is the total."""
+
+    params: float
+    tokens: float
+    sequence: int = 4096
+    active_params: float | None = None  # of a mixture
+    experts: float = 1  # routed experts in a layer, or total over active feed-forward parameters
+    unique_tokens: float | None = None
+    loss: float | None = None  # that is aimed at; some laws want it
+    proxy_learning_rate: float | None = None  # tuned on a narrower model, under muP
+    width_ratio: float | None = None  # width over the proxy's
+
+    def __post_init__(self) -> None:
+        for name in ("params", "tokens", "sequence", "experts"):
+            check(name, getattr(self, name))
+        for name in ("active_params", "unique_tokens", "loss", "proxy_learning_rate"):
+            if (value := getattr(self, name)) is not None:
+                check(name, value)
+        if self.active_params is not None and self.active_params > self.params:
+            raise OutOfReach(
+                f"{self.active_params:.3g} active parameters of {self.params:.3g}: at most all are"
+            )
+        if (self.proxy_learning_rate is None) != (self.width_ratio is None):
+            raise OutOfReach("muP needs both the proxy's learning rate and the ratio of widths")
+
+    @property
+    def is_mixture(self) -> bool:
+        return self.active_params is not None and self.active_params < self.params
+
+    @cached_property
+    def columns(self) -> dict[str, float]:
+        """What laws may read."""
+        active = self.active_params or self.params
+        known = {
+            "params": self.params,
+            "active_params": active,
+            "tokens": self.tokens,
+            "experts": self.experts,
+            "compute": flops_per_token(active, self.sequence) * self.tokens,
+            "loss": self.loss,
+            "proxy_learning_rate": self.proxy_learning_rate,
+            "width_ratio": self.width_ratio,
+        }
+        return {name: float(value) for name, value in known.items() if value is not None}
+
+
+def check(name: str, value: float) -> None:
+    if not (np.isfinite(value) and value > 0):
+        raise OutOfReach(f"{name} is {value:g}; it is a finite number above 0")
+
+
+def flops_per_token(active: float, sequence: int) -> float:
+    """DeepSeek's and Ling's M, of a usual shape: attention included, embeddings not."""
+    return architecture.deepseek(architecture.dense(max(active, 1e6), sequence))
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What one law says."""
+
+    quantity: str
+    law: str
+    value: float
+    low: float | None  # 95 % interval, where the law's constants come with one
+    high: float | None
+    source: str
+    mark: str
+    range: Mapping[str, tuple[float, float]]
+    outside: Mapping[str, float]  # decades beyond that range, by column
+    cost: float | None  # per cent of the loss, if the primary answer is right; None: off the map
+    note: str = ""
+
+    @property
+    def distance(self) -> float:
+        return max(self.outside.values(), default=0.0)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The value to use, how sure it is, whose it is and why."""
+
+    value: float
+    low: float
+    high: float
+    law: str
+    reason: str
+    interval: str  # what low and high mean
+
+
+@dataclass(frozen=True)
+class Off:
+    """What it costs, in per cent of the loss, to use this multiple of the best value."""
+
+    factor: float
+    learning_rate: float
+    batch: float
+    both: float  # learning rate and batch by the same factor: much of the harm cancels
+
+
+@dataclass(frozen=True)
+class Schedule:
+    kind: str
+    final_learning_rate: float
+    reason: str
+    alternative: str
+
+
+@dataclass(frozen=True)
+class Advice:
+    """How to train it, and on whose word."""
+
+    learning_rate: Answer
+    batch_tokens: Answer
+    batch_sequences: Answer
+    weight_decay: Answer
+    warmup_steps: Answer
+    steps: Answer
+    schedule: Schedule
+    laws: tuple[Opinion, ...]
+    tolerance: tuple[Off, ...]
+    warnings: tuple[str, ...]
+
+
+def recommend(request: Request) -> Advice:
+    """Everything at once; a millisecond or two."""
+    rates = opinions("learning_rate", LEARNING_RATES, request)
+    batches = opinions("batch_tokens", BATCHES, request)
+    learning_rate, batch = primary(rates), primary(batches)
+    rates = costed(rates, learning_rate.value, lambda u: (u, 0.0))
+    batches = costed(batches, batch.value, lambda v: (0.0, v))
+    decay = decay_opinion(request, learning_rate, batch)
+    steps = steps_for(request, batch)
+    laws = (*rates, *batches, decay, *critical(request))
+    return Advice(
+        learning_rate=learning_rate,
+        batch_tokens=batch,
+        batch_sequences=in_sequences(batch, request.sequence),
+        weight_decay=decay_answer(decay),
+        warmup_steps=warmup(steps),
+        steps=steps,
+        schedule=schedule(learning_rate),
+        laws=laws,
+        tolerance=tolerance(),
+        warnings=tuple(warnings(request, learning_rate, batch, laws)),
+    )
+
+
+# Opinions ------------------------------------------------------------------------------
+
+# In the order in which equals are preferred: by their gap on the released sweeps, of those that
+# were tried there (0.044, 0.76, 1.0 % of the loss); a proxy that the user tuned comes before all.
+LEARNING_RATES: tuple[Law, ...] = (
+    MuTransfer(),
+    StepLearningRate(),
+    SURFACE,
+    LingLearningRate(),
+    JointMoeLearningRate(),
+    DeepSeekLearningRate(),
+    PorianLearningRate(),
+)
+BATCHES: tuple[Law, ...] = (
+    StepBatch(),
+    SURFACE,
+    LingBatch(),
+    DeepSeekBatch(),
+    PowerLinesBatch(),
+    MiniCpmBatch(),
+)
+OF_DENSE = ("steplaw",)  # whose batch depends on a size that nobody counted for mixtures
+OF_MIXTURES = ("ling-lr", "joint-moe-lr", "ling-batch")
+
+
+def opinions(quantity: str, laws: tuple[Law, ...], request: Request) -> tuple[Opinion, ...]:
+    """Of every law that can read what is known of the request."""
+    known = request.columns
+    return tuple(
+        opinion(quantity, law, request)
+        for law in laws
+        if all(name in known or name in ("learning_rate", "batch_tokens") for name in law.inputs)
+        and law.name not in (OF_DENSE if request.is_mixture else OF_MIXTURES)
+    )
+
+
+def opinion(quantity: str, law: Law, request: Request) -> Opinion:
+    x = {name: np.array([value]) for name, value in request.columns.items()}
+    published = fitting_set(law, request)
+    value = predicted(quantity, law, published, x)
+    spread = POWERS.get((law.name, quantity))
+    factor = exp(EDGE * spread.log_sd(request.columns)) if spread else None
+    return Opinion(
+        quantity=quantity,
+        law=law.name,
+        value=value,
+        low=value / factor if factor else None,
+        high=value * factor if factor else None,
+        source=published.source,
+        mark=published.mark,
+        range=published.range,
+        outside=decades_outside(published, x),
+        cost=None,
+        note=published.note,
+    )
+
+
+def fitting_set(law: Law, request: Request) -> Published:
+    """Step Law's constants were checked on mixtures too: over another range, with another gap."""
+    mixtures = [p for p in law.published if p.name == MIXTURES]
+    return mixtures[0] if request.is_mixture and mixtures else law.published[0]
+
+
+def predicted(quantity: str, law: Law, published: Published, x: Mapping[str, np.ndarray]) -> float:
+    theta = coefficients(law, published)
+    if isinstance(law, StepSurface):
+        learning_rate, batch = law.optimum(list(theta), x)
+        return exp(float((learning_rate if quantity == "learning_rate" else batch)[0]))
+    return exp(float(log_values(law, theta, x)[0]))
+
+
+def primary(candidates: tuple[Opinion, ...]) -> Answer:
+    """The first by rule, with an interval from its own replicates or from the tolerance."""
+    marks = {"verified": 0, "second-hand": 1, "unverified": 2}
+    ranked = sorted(
+        candidates,
+        key=lambda o: (o.law != "mup", marks[o.mark], round(o.distance, 3)),
+    )
+    first = ranked[0]
+    if first.low is not None and first.high is not None:
+        meaning = "95 % over replicates of the law's constants"
+        return Answer(first.value, first.low, first.high, first.law, reason(first), meaning)
+    low, high = harmless(first.quantity)
+    meaning = f"costs less than {HARMLESS:g} % of the loss, if the law is right"
+    return Answer(
+        first.value, first.value * low, first.value * high, first.law, reason(first), meaning
+    )
+
+
+def reason(first: Opinion) -> str:
+    if first.law == "mup":
+        return "carried over from the proxy that was tuned"
+    read = {
+        "verified": "read at its source or measured again",
+        "second-hand": "quoted by others, its source was not read",
+        "unverified": "its constants were not verified",
+    }[first.mark]
+    if not first.outside:
+        return f"{read}; the request lies inside its runs"
+    far = ", ".join(f"{name} by {d:.1f} decades" for name, d in first.outside.items())
+    return f"{read}; its runs lie nearest, but the request leaves them in {far}"
+
+
+def costed(
+    said: tuple[Opinion, ...], best: float, place: Callable[[float], tuple[float, float]]
+) -> tuple[Opinion, ...]:
+    """With what each would cost if the primary answer were right."""
+    return tuple(with_cost(o, *place(log(o.value / best))) for o in said)
+
+
+def with_cost(said: Opinion, u: float, v: float) -> Opinion:
+    return replace(said, cost=None if max(abs(u), abs(v)) > FARTHEST else excess(u, v))
+
+
+# Tolerance -----------------------------------------------------------------------------
+
+
+def excess(u: float, v: float) -> float:
+    """Per cent of the loss above the best, this far (in logs) from the best pair."""
+    # With plain floats the formula is plain arithmetic: a microsecond instead of eighty.
+    return 100 * expm1(SURFACE.excess(cast(Theta, BOWL), cast(Floats, u), cast(Floats, v)))
+
+
+@cache
+def tolerance() -> tuple[Off, ...]:
+    return tuple(
+        Off(factor, excess(log(factor), 0.0), excess(0.0, log(factor)), excess(*[log(factor)] * 2))
+        for factor in FACTORS
+    )
+
+
+@cache
+def harmless(quantity: str) -> tuple[float, float]:
+    """The factors between which a mistake costs less than HARMLESS."""
+    steps = [FARTHEST * i / 200 for i in range(-200, 201)]
+    pairs = [(u, 0.0) if quantity == "learning_rate" else (0.0, u) for u in steps]
+    inside = [u for u, pair in zip(steps, pairs, strict=True) if excess(*pair) < HARMLESS]
+    return exp(inside[0]), exp(inside[-1])
+
+
+# The rest ------------------------------------------------------------------------------
+
+
+def in_sequences(batch: Answer, sequence: int) -> Answer:
+    value, low, high = (
+        float(max(1, round(b / sequence))) for b in (batch.value, batch.low, batch.high)
+    )
+    return Answer(value, low, high, batch.law, f"of {sequence} tokens each", batch.interval)
+
+
+def steps_for(request: Request, batch: Answer) -> Answer:
+    value, low, high = (
+        float(ceil(request.tokens / b)) for b in (batch.value, batch.high, batch.low)
+    )
+    return Answer(value, low, high, batch.law, "tokens over batch", batch.interval)
+
+
+DECAY_LAW = Timescale()
+
+
+def decay_opinion(request: Request, learning_rate: Answer, batch: Answer) -> Opinion:
+    """From AdamW's best time-scale (laws/power_lines.py) and the two answers before."""
+    x = {name: np.array([value]) for name, value in request.columns.items()}
+    published = DECAY_LAW.published[0]
+    timescale = predicted("timescale", DECAY_LAW, published, x)
+    value = float(
+        weight_decay(
+            np.array(timescale),
+            np.array(learning_rate.value),
+            np.array(batch.value),
+            np.array(request.tokens),
+        )
+    )
+    factor = exp(hypot(half_width(learning_rate), half_width(batch)))
+    return Opinion(
+        quantity="weight_decay",
+        law=DECAY_LAW.name,
+        value=value,
+        low=value / factor,
+        high=value * factor,
+        source=published.source,
+        mark=published.mark,
+        range=published.range,
+        outside=decades_outside(published, x),
+        cost=None,
+        note=f"AdamW remembers {timescale:.3g} of the run; {published.note}",
+    )
+
+
+def half_width(answer: Answer) -> float:
+    return 0.5 * log(answer.high / answer.low)
+
+
+def decay_answer(said: Opinion) -> Answer:
+    assert said.low is not None and said.high is not None
+    return Answer(
+        said.value,
+        said.low,
+        said.high,
+        said.law,
+        "batch / (learning rate x time-scale x tokens); most published runs use 0.1",
+        "carried over from learning rate and batch; how well the time-scale is known is not public",
+    )
+
+
+WARMUP_STEPS = 2000  # DeepSeek LLM (arXiv 2401.02954, 2.3), Step Law's runs; second-hand
+WARMUP_SHARE = 0.05  # at most this share of the run: our choice, no law is known
+
+
+def warmup(steps: Answer) -> Answer:
+    value = float(max(1, min(WARMUP_STEPS, round(WARMUP_SHARE * steps.value))))
+    least = float(max(1, round(0.01 * steps.value)))
+    return Answer(
+        value,
+        min(value, least),
+        max(value, least),
+        "none",
+        f"{WARMUP_STEPS} steps, as the runs behind the laws; at most {WARMUP_SHARE:.0%} of the run",
+        "usual values: from one per cent of the run to this",
+    )
+
+
+def schedule(learning_rate: Answer) -> Schedule:
+    """As the runs behind the learning rate were scheduled: its best peak depends on it."""
+    wsd = (
+        "constant, then down over the last 20 % as 1 - sqrt, matches a cosine and can be prolonged"
+        " (Hagele et al. 2024, arXiv 2405.18392, second-hand)"
+    )
+    if learning_rate.law.startswith("ling"):
+        return Schedule(
+            "warm-up, stable, decay",
+            0.0,
+            "as in the runs of Tian et al. 2025",
+            "cosine to a tenth of the peak",
+        )
+    return Schedule(
+        "cosine",
+        1e-5,
+        "every released run of Step Law ends at 1e-5, whatever its peak; a higher end wants a"
+        " lower peak",
+        wsd,
+    )
+
+
+def critical(request: Request) -> tuple[Opinion, ...]:
+    laws: tuple[Law, ...] = (
+        CriticalBatchOfTokens(),
+        PowerLinesCriticalBatch(),
+        CriticalBatchOfLoss(),
+    )
+    return opinions("critical_batch_tokens", laws, request)
+
+
+# Warnings ------------------------------------------------------------------------------
+
+
+def warnings(
+    request: Request, learning_rate: Answer, batch: Answer, laws: tuple[Opinion, ...]
+) -> list[str]:
+    return [
+        *outside_warnings(learning_rate, batch, laws),
+        *disagreements("learning_rate", learning_rate, laws),
+        *disagreements("batch_tokens", batch, laws),
+        *repetition(request),
+        *critical_warning(batch, laws),
+    ]
+
+
+def outside_warnings(learning_rate: Answer, batch: Answer, laws: tuple[Opinion, ...]) -> list[str]:
+    """The range by name, for each primary law that is asked beyond it."""
+    said = []
+    for quantity, answer in (("learning_rate", learning_rate), ("batch_tokens", batch)):
+        own = next(o for o in laws if o.quantity == quantity and o.law == answer.law)
+        for name, far in own.outside.items():
+            low, high = own.range[name]
+            said.append(
+                f"{quantity}: {answer.law} was fitted to {name} from {low:.3g} to {high:.3g};"
+                f" the request lies {far:.2f} decades outside"
+            )
+    return said
+
+
+def disagreements(quantity: str, answer: Answer, laws: tuple[Opinion, ...]) -> list[str]:
+    far = [
+        f"{o.law} says {o.value:.3g}"
+        + (f" ({o.cost:.2f} % of the loss)" if o.cost is not None else " (off the map)")
+        for o in laws
+        if o.quantity == quantity and abs(log10(o.value / answer.value)) > log10(APART)
+    ]
+    if not far:
+        return []
+    return [f"{quantity}: {answer.law} says {answer.value:.3g}, but {', '.join(far)}"]
+
+
+def repetition(request: Request) -> list[str]:
+    if request.unique_tokens is None or request.unique_tokens >= request.tokens:
+        return []
+    epochs = request.tokens / request.unique_tokens
+    return [
+        f"{epochs:.1f} epochs: the laws here saw every token once. With many epochs a weight decay"
+        " of 0.8 to 3.2 was best at 200 million unique tokens (arXiv 2509.14786, second-hand)"
+    ]
+
+
+def critical_warning(batch: Answer, laws: tuple[Opinion, ...]) -> list[str]:
+    limits = [o for o in laws if o.quantity == "critical_batch_tokens" and batch.value > o.value]
+    return [
+        f"the batch lies above the critical one of {o.law}, {o.value:.3g} tokens ({o.mark}): more"
+        " of it saves few steps"
+        for o in limits
+    ]
