@@ -27,7 +27,10 @@ from assay.scaling.polish import Problem, huber, polish
 from assay.scaling.slopes import Floats
 
 DELTA = 1e-3  # Hoffmann et al. 2022, appendix D.3
-SAME = 1e-6  # starts within this share of the best objective count as having found it
+SAME = 1e-6  # starts within this share of the best objective count as having found it,
+EXACT = 1e-7  # and so do starts whose log residuals are of this size: no loss is printed so finely
+WIDE = 0.1  # Huber's delta while still far away: a tenth of the loss
+ENOUGH = 8  # runs a parameter, to come near
 FEW = 0.1  # below this share of starts at the optimum, a better one may well be missed
 
 
@@ -107,12 +110,13 @@ def fit_prepared(law: Law, runs: Observations, spec: FitSpec) -> Fit:
     task = problem(law, runs, spec.delta)
     moves = directions(law, spec)
     begin = hold(law, spec, starts.draw(task, spec.starts, spec.seed))
-    ended = polish(task, begin, moves)
+    ended = polish(task, roughly(task, begin, moves), moves)
     best = int(np.argmin(ended.objective))
     if not np.isfinite(ended.objective[best]):
         raise Undetermined(f"{law.name}: no start gave a finite prediction for {runs.source}")
     z, objective = last_polish(task, ended.z[best], moves)
-    share = float(np.mean(ended.objective <= objective * (1 + SAME) + 1e-300))
+    same = objective * (1 + SAME) + len(runs) * EXACT**2 / 2
+    share = float(np.mean(ended.objective <= same))
     report = identify.report(task, z, moves)
     warnings = (*few_starts(share, spec), *report.warnings)
     return Fit(law, runs, spec, natural(law, z), objective, share, report.condition, warnings)
@@ -167,6 +171,14 @@ def hold(law: Law, spec: FitSpec, z: Floats) -> Floats:
     return z
 
 
+def roughly(task: Problem, begin: Floats, moves: Floats) -> Floats:
+    """Starts brought near by a few steps of least squares, which is smoother far away."""
+    some = slice(None, None, max(1, len(task.target) // (ENOUGH * moves.shape[1])))
+    x = {name: column[some] for name, column in task.x.items()}
+    wide = Problem(task.law, x, task.target[some], max(task.delta, WIDE))
+    return polish(wide, begin, moves, rounds=20, tolerance=1e-3).z
+
+
 def last_polish(task: Problem, z: Floats, moves: Floats) -> tuple[Floats, float]:
     """scipy's L-BFGS from the best end, in coordinates that the slopes there have made round."""
     residual, slopes = task.look(z)
@@ -185,7 +197,7 @@ def last_polish(task: Problem, z: Floats, moves: Floats) -> tuple[Floats, float]
         np.zeros(moves.shape[1]),
         jac=True,
         method="L-BFGS-B",
-        options={"ftol": 1e-15, "gtol": 1e-12, "maxiter": 200},
+        options={"ftol": 1e-14, "gtol": 1e-6, "maxiter": 100},
     )
     if np.isfinite(ended.fun) and ended.fun < 1:
         return z + round_moves @ ended.x, float(ended.fun) * base

@@ -86,7 +86,7 @@ def grid_around(found: Fit, at: int) -> Floats:
     if found.law.parameters[at].positive:
         error = float(np.clip(error, NEAREST, FARTHEST))
     side = STEPS * error
-    return found.z[at] + np.concatenate([-side[::-1], [0.0], side])
+    return np.asarray(found.z[at] + np.concatenate([-side[::-1], [0.0], side]))
 
 
 def margin(found: Fit, level: float) -> float:

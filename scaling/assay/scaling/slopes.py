@@ -66,10 +66,13 @@ def leaf(number: int, value: Floats, slope: Any = None) -> Floats:
 
 def dense(traced: Any, count: int, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
     """Values of `shape` = (..., n) and slopes (..., count, n), out of what a formula returned."""
-    slopes = np.zeros((*shape[:-1], count, shape[-1]))
+    if isinstance(traced, np.ndarray) and traced.dtype == object:
+        traced = traced.item()  # what np.asarray makes of a Traced
+    slopes = np.empty((*shape[:-1], count, shape[-1]))
+    own = traced.slopes if isinstance(traced, Traced) else {}
+    for number in range(count):
+        slopes[..., number, :] = own.get(number, 0.0)
     if isinstance(traced, Traced):
-        for number, slope in traced.slopes.items():
-            slopes[..., number, :] = slope
         traced = traced.value
     return np.broadcast_to(np.asarray(traced, float), shape), slopes
 

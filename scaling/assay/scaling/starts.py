@@ -6,11 +6,14 @@ predicted value is linear in it; the weights make the linear problem one of rela
 """
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import nnls
 
 from assay.scaling.law import Law, log_values_and_slopes
 from assay.scaling.polish import Problem
 from assay.scaling.slopes import Floats
+
+Mask = npt.NDArray[np.bool_]
 
 CRUMB = 1e-3  # a term that least squares throws out starts at this share of the observations
 
@@ -32,34 +35,45 @@ def at_random(law: Law, count: int, rng: np.random.Generator) -> Floats:
 
 def solved(task: Problem, z: Floats, linear: list[int]) -> Floats:
     """The starts with their linear parameters at the (non-negative) least-squares solution."""
+    positive = np.array([task.law.parameters[i].positive for i in linear], bool)
+    basis, rest = parts(task, z, linear, positive)
+    sizes = solve(np.exp(task.target), basis, rest, positive)
+    good = np.isfinite(sizes).all(axis=1)
     z = z.copy()
-    for row in range(len(z)):
-        basis, rest = parts(task, z[row], linear)
-        sizes = solve(task, basis, rest, linear)
-        if np.isfinite(sizes).all():
-            positive = [task.law.parameters[i].positive for i in linear]
-            z[row, linear] = np.where(positive, np.log(np.where(positive, sizes, 1.0)), sizes)
+    found = np.where(positive, np.log(np.where(positive, sizes, 1.0)), sizes)
+    rows = np.flatnonzero(good)
+    z[rows[:, None], linear] = found[rows]
     return z
 
 
-def parts(task: Problem, z: Floats, linear: list[int]) -> tuple[Floats, Floats]:
+def parts(task: Problem, z: Floats, linear: list[int], positive: Mask) -> tuple[Floats, Floats]:
     """What a unit of each linear parameter adds to each run, and what is there without any."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         values, slopes = log_values_and_slopes(task.law, z, task.x)
-    value = np.exp(values)
-    positive = np.array([task.law.parameters[i].positive for i in linear], bool)
-    sizes = np.where(positive, np.exp(np.where(positive, z[linear], 0.0)), z[linear])
-    basis = slopes[linear] * value / np.where(positive, sizes, 1.0)[:, None]
-    return basis, value - sizes @ basis
+        value = np.exp(values)
+        sizes = np.where(positive, np.exp(np.where(positive, z[:, linear], 0.0)), z[:, linear])
+        unit = np.where(positive, sizes, 1.0)
+        basis = slopes[:, linear] * value[:, None] / unit[..., None]
+        return basis, value - (sizes[:, None] @ basis)[:, 0]
 
 
-def solve(task: Problem, basis: Floats, rest: Floats, linear: list[int]) -> Floats:
-    observed = np.exp(task.target)
-    design, aim = (basis / observed).T, 1 - rest / observed
-    scale = np.abs(design).max(axis=0)
-    if not (np.isfinite(design).all() and np.isfinite(aim).all() and (scale > 0).all()):
-        return np.full(len(linear), np.nan)
-    if not all(task.law.parameters[i].positive for i in linear):
-        return np.asarray(np.linalg.lstsq(design / scale, aim, rcond=None)[0] / scale)
-    sizes = nnls(design / scale, aim)[0]
-    return np.asarray(np.maximum(sizes, CRUMB) / scale)
+def solve(observed: Floats, basis: Floats, rest: Floats, positive: Mask) -> Floats:
+    """Sizes (starts, linear parameters) of least relative error; nan where there are none."""
+    design, aim = basis / observed, 1 - rest / observed
+    scale = np.abs(design).max(axis=-1)
+    good = np.isfinite(design).all(axis=(1, 2)) & np.isfinite(aim).all(axis=1)
+    good &= (scale > 0).all(axis=1)
+    rows = np.flatnonzero(good)
+    sizes = np.full(scale.shape, np.nan)
+    # Least squares on the triangle of a QR is that on the whole: a few rows instead of hundreds.
+    q, triangles = np.linalg.qr((design[rows] / scale[rows, :, None]).swapaxes(1, 2))
+    aims = (q.swapaxes(1, 2) @ aim[rows, :, None])[..., 0]
+    for row, triangle, short in zip(rows, triangles, aims, strict=True):
+        sizes[row] = least(triangle, short, positive) / scale[row]
+    return sizes
+
+
+def least(triangle: Floats, aim: Floats, positive: Mask) -> Floats:
+    if not positive.all():
+        return np.asarray(np.linalg.lstsq(triangle, aim, rcond=None)[0])
+    return np.asarray(np.maximum(nnls(triangle, aim)[0], CRUMB))

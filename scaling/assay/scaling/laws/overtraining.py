@@ -75,8 +75,10 @@ class DownstreamError:
     predicts: str = "error"
     inputs: tuple[str, ...] = ("loss",)
     parameters: tuple[Parameter, ...] = (
-        Parameter("epsilon", (0.5, 1.0), linear=True, meaning="error at endless loss"),
-        Parameter("k", (0.1, 10.0), linear=True),
+        Parameter(
+            "epsilon", (0.5, 1.0), positive=True, linear=True, meaning="error at endless loss"
+        ),
+        Parameter("k", (0.05, 0.4), positive=True, linear=True),
         Parameter("gamma", (0.2, 2.0), positive=True),
     )
     published: tuple[Published, ...] = ()
