@@ -6,7 +6,14 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-from assay.scaling.law import coefficients, fitted, natural, predict
+
+from assay.scaling.law import (
+    coefficients,
+    fitted,
+    log_values_and_slopes,
+    natural,
+    predict,
+)
 from assay.scaling.observations import Observations
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +29,9 @@ INPUTS = {
     "bits": (2, 16),
     "members": (1, 32),
     "loss": (1.8, 4.5),
+    "learning_rate": (2e-4, 1.2e-2),
+    "batch_tokens": (4e4, 4e6),
+    "width_over_depth": (20, 400),
 }
 
 
@@ -39,11 +49,11 @@ def load(target):
 
 
 def truth(law):
-    """The first published coefficients, or the middle of the starts."""
+    """The first published coefficients, or some among the starts (no exponent of zero)."""
     if law.published:
         return coefficients(law)
     low, high = (fitted(law, np.array([p.start[end] for p in law.parameters])) for end in (0, 1))
-    return natural(law, (low + high) / 2)
+    return natural(law, low + 0.6 * (high - low))
 
 
 def design(law, runs, rng):
@@ -67,3 +77,11 @@ def runs_of(law, theta, runs, noise, seed):
     x = design(law, runs, rng)
     seen = predict(law, theta, x) * np.exp(noise * rng.standard_normal(runs))
     return Observations({**x, law.predicts: seen})
+
+
+def visible(law, x):
+    """Which parameters these runs could tell at all.
+
+    A_max of efficiency leverage is 5e16 where values beyond 1 already mean "never"."""
+    _, slopes = log_values_and_slopes(law, fitted(law, truth(law)), x)
+    return np.abs(slopes).max(axis=-1) > 1e-6
