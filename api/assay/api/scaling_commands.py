@@ -5,31 +5,23 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from assay.scaling.commands import (
-    Budget,
-    Reply,
-    fit_run,
-    laws_run,
-    plan_from_runs,
-    plan_run,
-    recommend_run,
-)
+from assay.scaling.commands import Budget, Reply, laws_run, plan_run, recommend_run
 from assay.scaling.costs import Rates
 from assay.scaling.errors import BadFitSetting
-from assay.scaling.fit import DELTA
-from assay.scaling.fitting import StudySpec
 from assay.scaling.hardware import TABLE, USUAL_MFU, USUAL_PUE
 from assay.scaling.hardware import find as find_hardware
-from assay.scaling.observations import Conventions, Observations
 from assay.scaling.plan import MixtureSpec, PlanSpec, known
-from assay.scaling.reading import read
 from assay.scaling.recommend import Request
 from assay.scaling.registry import find
 from assay.scaling.reporting import as_json, written
+
+if TYPE_CHECKING:  # scipy and polars take two seconds to import: only fits wait for them
+    from assay.scaling.fitting import StudySpec
+    from assay.scaling.observations import Observations
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -78,7 +70,7 @@ RUNS = chained(
     click.option("--bootstrap", default=4000, show_default=True, help="Replicates."),
     click.option("--seed", default=0, show_default=True),
     click.option("--starts", default=64, show_default=True),
-    click.option("--delta", default=DELTA, show_default=True, help="Huber's, on the log loss."),
+    click.option("--delta", default=1e-3, show_default=True, help="Huber's, on the log loss."),
     click.option("--tie", multiple=True, metavar="NAME=NAME", help="beta=alpha: one number."),
     click.option("--fix", multiple=True, metavar="NAME=VALUE", help="Not fitted, but given."),
     click.option("--holdout-above", type=float, help="Hold out runs from this compute on."),
@@ -107,6 +99,8 @@ def fit(law: str, path: Path, as_document: bool, out: Path | None, **options: An
     assay fit steplaw --runs sweep.csv --map learning_rate=lr --map batch_tokens=bs \\
         --scale batch_tokens=2048 --map params=N --map tokens=D --json
     """
+    from assay.scaling.fit_commands import fit_run
+
     runs = table_of_runs(path, options)
     reply = fit_run(find(law), runs, study_spec(options))
     finish(reply, as_document, out, f"{law}, fitted", f"{len(runs)} runs of {path.name}")
@@ -167,6 +161,8 @@ def plan(as_document: bool, out: Path | None, path: Path | None, **options: Any)
     if path is None:
         reply = plan_run(budget, spec, rates, known(law, options["published"]))
     else:
+        from assay.scaling.fit_commands import plan_from_runs
+
         runs = table_of_runs(path, options)
         reply = plan_from_runs(law, runs, study_spec(options), budget, spec, rates)
     finish(reply, as_document, out, "What the budget buys", reply.document["law"])
@@ -189,7 +185,10 @@ def finish(reply: Reply, as_document: bool, out: Path | None, title: str, lead: 
     click.echo(f"written: {out / 'report.html'}", err=True)
 
 
-def table_of_runs(path: Path, options: dict[str, Any]) -> Observations:
+def table_of_runs(path: Path, options: dict[str, Any]) -> "Observations":
+    from assay.scaling.observations import Conventions
+    from assay.scaling.reading import read
+
     conventions = Conventions(params=options["counted"], loss=options["loss_unit"])
     runs = read(path, pairs(options["mapping"], "--map"), conventions)
     for name, factor in numbers(options["scale"], "--scale").items():
@@ -197,7 +196,9 @@ def table_of_runs(path: Path, options: dict[str, Any]) -> Observations:
     return runs.take(runs["loss"].argsort()[: len(runs) - options["top_losses"]])
 
 
-def study_spec(options: dict[str, Any]) -> StudySpec:
+def study_spec(options: dict[str, Any]) -> "StudySpec":
+    from assay.scaling.fitting import StudySpec
+
     return StudySpec(
         bootstrap=options["bootstrap"],
         seed=options["seed"],

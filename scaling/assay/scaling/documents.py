@@ -25,14 +25,17 @@ def plain(value: Any) -> Any:
 
 
 def rounded(value: float | None, digits: int = 4) -> str:
-    """For people: 1.63e-03 as 0.00163, 73190438900 as 73.2B."""
+    """For people: 0.00163, 90,276, 73.2B, 1.6e-05."""
     if value is None:
         return "-"
     size = abs(value)
     for unit, word in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
         if unit <= size < 1e15:
-            return f"{value / unit:.{max(1, digits - 1)}g}{word}"
-    if 1e-4 <= size < 1e6 or size == 0:
+            scaled = value / unit
+            return f"{scaled:.0f}{word}" if abs(scaled) >= 100 else f"{scaled:.{digits}g}{word}"
+    if 1e3 <= size < 1e6:
+        return f"{value:,.0f}"
+    if 1e-4 <= size < 1e3 or size == 0:
         return f"{value:.{digits}g}"
     return f"{value:.{max(0, digits - 2)}e}"
 

@@ -8,17 +8,19 @@ takes longer than any answer.
 
 from collections.abc import Iterator, Mapping
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from assay.scaling.documents import rounded
-from assay.scaling.fitting import Study
 from assay.scaling.law import log_values
 from assay.scaling.laws.steplaw import StepSurface
 from assay.scaling.plan import Plan
 from assay.scaling.recommend import FACTORS, FARTHEST, Advice, Opinion, Request, excess
 from assay.scaling.slopes import Floats
+
+if TYPE_CHECKING:  # at run time a plan's picture need not wait for what fits need
+    from assay.scaling.fitting import Study
 
 INK, SOFT, FAINT = "#1b1f24", "#57606a", "#d8dee4"
 BLUE, ORANGE, GREEN = "#0969da", "#bc4c00", "#1a7f37"
@@ -48,7 +50,7 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def of_fit(found: Study) -> Mapping[str, bytes]:
+def of_fit(found: "Study") -> Mapping[str, bytes]:
     if isinstance(found.fit.law, StepSurface):
         return drawn("sweeps", 2, lambda axes: sweeps(found, axes))
     if {"params", "tokens"} <= set(found.fit.law.inputs) and found.fit.law.predicts == "loss":
@@ -111,7 +113,7 @@ def log_axis(axis: Any) -> None:
 # A fit of the loss ---------------------------------------------------------------------
 
 
-def isoflops(found: Study, ax: Any) -> None:
+def isoflops(found: "Study", ax: Any) -> None:
     """Loss against size at several amounts of compute: runs, fit, band and optima."""
     runs = found.fit.runs
     compute = 6 * runs["params"] * runs["tokens"]
@@ -141,7 +143,7 @@ def span(sizes: Floats) -> Floats:
     return np.exp(np.linspace(np.log(sizes.min() / 1.5), np.log(sizes.max() * 1.5), 80))
 
 
-def at_compute(found: Study, sizes: Floats, level: float) -> dict[str, Floats]:
+def at_compute(found: "Study", sizes: Floats, level: float) -> dict[str, Floats]:
     """All other inputs at their middle."""
     tokens = level / (6 * sizes)
     middle = {
@@ -151,7 +153,7 @@ def at_compute(found: Study, sizes: Floats, level: float) -> dict[str, Floats]:
     return {**middle, "params": sizes, "tokens": tokens, "compute": np.full(len(sizes), level)}
 
 
-def residuals(found: Study, axes: Any) -> None:
+def residuals(found: "Study", axes: Any) -> None:
     """Prediction against observation, and what is left over against the first input."""
     fit = found.fit
     observed = fit.runs[fit.law.predicts]
@@ -181,7 +183,7 @@ def residuals(found: Study, axes: Any) -> None:
 # Sweeps --------------------------------------------------------------------------------
 
 
-def sweeps(found: Study, axes: Any) -> None:
+def sweeps(found: "Study", axes: Any) -> None:
     """All sweeps around their own predicted optimum: along each axis, and from above."""
     law, fit = found.fit.law, found.fit
     assert isinstance(law, StepSurface)
@@ -270,6 +272,14 @@ def mark_interval(dense: Any, bottom: float, ax: Any) -> None:
     if p.low is not None:
         ax.plot([p.low, p.high], [bottom, bottom], color=INK, lw=1.2, solid_capstyle="butt")
         ax.plot([p.low80, p.high80], [bottom, bottom], color=INK, lw=4, solid_capstyle="butt")
+        ax.annotate(
+            "best size, 80 % and 95 %",
+            (p.high, bottom),
+            xytext=(6, -3),
+            textcoords="offset points",
+            color=SOFT,
+            fontsize=8,
+        )
     said = f"{rounded(p.value, 3)} on {rounded(dense.tokens.value, 3)} tokens"
     ax.annotate(
         said,

@@ -11,11 +11,11 @@ Beside every number stands how far, in decades, it lies outside the runs that th
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from assay.scaling import architecture
-from assay.scaling.bootstrap import Bootstrap
 from assay.scaling.errors import OutOfReach
 from assay.scaling.law import Law, Published, coefficients, decades_outside, find_published
 from assay.scaling.laws.chinchilla import Chinchilla
@@ -25,6 +25,9 @@ from assay.scaling.laws.repeated import Repeated
 from assay.scaling.observations import Conventions
 from assay.scaling.slopes import Floats
 from assay.scaling.spreads import draws
+
+if TYPE_CHECKING:  # at run time a plan from published numbers need not wait for scipy
+    from assay.scaling.bootstrap import Bootstrap
 
 REPLICATES = 2000
 GRID = 49  # sizes looked at in each round; a round narrows the search by 24
@@ -64,7 +67,7 @@ def known(law: Law | None = None, published: str | None = None) -> Known:
     )
 
 
-def learned(replicates: Bootstrap) -> Known:
+def learned(replicates: "Bootstrap") -> Known:
     """From a fit and its bootstrap."""
     found = replicates.fit
     runs = found.runs

@@ -24,7 +24,7 @@ from assay.scaling.errors import BadRuns
 from assay.scaling.fit import DELTA, Fit, FitSpec
 from assay.scaling.identify import conditioning
 from assay.scaling.law import fitted, log_values_and_slopes, natural
-from assay.scaling.laws.steplaw import StepSurface
+from assay.scaling.laws.steplaw import CENTRE, StepSurface
 from assay.scaling.observations import Observations, check_values
 from assay.scaling.polish import Problem, huber
 from assay.scaling.slopes import Floats
@@ -152,6 +152,16 @@ def described(near: Sweeps, theta: Floats, floors: Floats, objective: float, del
     task = Problem(LAW, {name: runs[name] for name in LAW.inputs}, np.log(excess), delta)
     condition, _ = conditioning(task.look(fitted(LAW, theta))[1])
     return Fit(LAW, runs, FitSpec(1, delta), theta, objective, 1.0, condition)
+
+
+def formulas(found: Fit) -> dict[str, str]:
+    """The two power laws as one writes them, with scales at one parameter and one token."""
+    said = {}
+    for word, key in (("learning rate", "lr"), ("batch in tokens", "batch")):
+        size, length = (found.parameters[f"{key}_{name}"] for name in ("params", "tokens"))
+        scale = found.parameters[key] / CENTRE["params"] ** size / CENTRE["tokens"] ** length
+        said[word] = f"{scale:.4g} params^{size:.4f} tokens^{length:.4f}"
+    return said
 
 
 def bootstrap(runs: Observations, found: Fit, replicates: int = 4000, seed: int = 0) -> Bootstrap:

@@ -30,6 +30,7 @@ def fit(document: Document) -> str:
             "",
             table(rows),
             "",
+            *(f"best {name} = {formula}" for name, formula in document["formulas"].items()),
             held_out(document["holdout"]),
             *(f"profile: {p['said']}" for p in document["profiles"]),
             *cautions(document["warnings"]),
