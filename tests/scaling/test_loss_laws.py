@@ -16,7 +16,7 @@ from assay.scaling.laws.precision import Precision, best_bits
 from assay.scaling.laws.repeated import Repeated
 from assay.scaling.polish import huber
 from assay.scaling.profiles import profile, weak
-from assay.scaling.reading import from_table, read
+from assay.scaling.reading import bundled, from_table, read
 
 
 def at(law, theta, **inputs):
@@ -27,16 +27,8 @@ def at(law, theta, **inputs):
 
 
 @pytest.fixture(scope="module")
-def repeated(shared):
-    return read(
-        shared("datablations", "runs_182_outliers_removed.csv"),
-        {
-            "params": "N",
-            "tokens": "D_tokens",
-            "unique_tokens": "U_unique_tokens",
-            "loss": "val_loss",
-        },
-    )
+def repeated():
+    return read(bundled("muennighoff2023"))
 
 
 HELD = {

@@ -12,7 +12,7 @@ from assay.scaling.laws.fine_grained import FineGrained
 from assay.scaling.laws.joint_moe import JointMoE, reduced
 from assay.scaling.laws.sparse_experts import SparseExperts
 from assay.scaling.polish import huber
-from assay.scaling.reading import from_table
+from assay.scaling.reading import bundled, from_table
 
 
 @pytest.mark.parametrize(
@@ -48,23 +48,13 @@ def test_the_saturated_number_of_experts_runs_from_start_to_end():
 
 
 @pytest.fixture(scope="module")
-def routed(shared):
+def routed():
     """The last step of every run with one expert a token and every second layer routed."""
-    curves = pl.read_csv(shared("routing_clark2022", "curves.csv.gz"))
-    last = curves.filter(
-        (pl.col("step") == pl.col("step").max().over("hyper_id")) & (pl.col("k") == 1)
-    )
+    last = pl.read_csv(bundled("clark2022")).filter(pl.col("k") == 1)
 
     def by(router):
-        kept = ((pl.col("router_type") == router) & (pl.col("routing_frequency") == 0.5)) | (
-            pl.col("router_type") == "Dense"
-        )
-        mapping = {
-            "params": "dense_parameter_count",
-            "experts": "num_experts",
-            "loss": "loss_validation",
-        }
-        return from_table(last.filter(kept), mapping)
+        kept = (pl.col("router_type") == router) & (pl.col("routing_frequency") == 0.5)
+        return from_table(last.filter(kept | (pl.col("router_type") == "Dense")))
 
     return by
 

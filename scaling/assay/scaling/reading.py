@@ -46,6 +46,15 @@ def read(
     return from_table(table(path), mapping, conventions, source=path.name)
 
 
+def bundled(name: str) -> Path:
+    """A table of runs that comes with the package: "muennighoff2023" or "clark2022"."""
+    folder = Path(__file__).parent / "data"
+    if not (folder / f"{name}.csv").exists():
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.csv")))
+        raise BadRuns(f"no table {name!r} comes with the package; known: {known}")
+    return folder / f"{name}.csv"
+
+
 def from_table(
     frame: pl.DataFrame,
     mapping: Mapping[str, str] | None = None,
