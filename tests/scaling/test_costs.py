@@ -117,3 +117,8 @@ def test_every_accelerator_has_a_source():
     assert all(h.source and h.system_watts >= h.watts for h in TABLE.values())
     with pytest.raises(OutOfReach, match="H100"):
         find("abacus")
+
+
+@pytest.mark.parametrize("total", [1e9, 7e9, 7.3e10])
+def test_a_size_with_embeddings_is_met_with_embeddings(total):
+    assert count(architecture.dense_of_total(total)).total == pytest.approx(total, rel=0.08)

@@ -193,7 +193,9 @@ def table_of_runs(path: Path, options: dict[str, Any]) -> "Observations":
     runs = read(path, pairs(options["mapping"], "--map"), conventions)
     for name, factor in numbers(options["scale"], "--scale").items():
         runs = runs.having(**{name: runs[name] * factor})
-    return runs.take(runs["loss"].argsort()[: len(runs) - options["top_losses"]])
+    if not options["top_losses"]:
+        return runs
+    return runs.take(runs["loss"].argsort()[: max(0, len(runs) - options["top_losses"])])
 
 
 def study_spec(options: dict[str, Any]) -> "StudySpec":

@@ -146,6 +146,16 @@ def dense(params: float, sequence: int = 4096, vocabulary: int = 128_000) -> Sha
     return Shape(layers, width, feedforward, heads, kv, vocabulary, sequence)
 
 
+def dense_of_total(total: float, sequence: int = 4096, vocabulary: int = 128_000) -> Shape:
+    """The same, where embeddings are counted: laws differ in that (Conventions.params)."""
+    inner = total
+    for _ in range(8):
+        shape = dense(max(inner, 1e6), sequence, vocabulary)
+        # Of the smallest models a usual vocabulary would leave nothing: then a fifth stays.
+        inner = max(total - count(shape).embedding, total / 5)
+    return dense(max(inner, 1e6), sequence, vocabulary)
+
+
 def mixture(
     active: float,
     activation: float,

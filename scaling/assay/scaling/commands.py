@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from assay.scaling import memory, pictures, texts
-from assay.scaling.architecture import Shape, count, dense
+from assay.scaling.architecture import Shape, count, dense, dense_of_total
 from assay.scaling.costs import Rates, flops_for_hours, flops_for_money, price_of
 from assay.scaling.documents import plain
 from assay.scaling.errors import OutOfReach
@@ -107,11 +107,12 @@ def plan_run(budget: Budget, spec: PlanSpec, rates: Rates, law: Known | None = N
 
 def plan_document(found: Plan, rates: Rates) -> Document:
     spec = found.spec
-    shape = dense(found.dense.params.value, spec.sequence)
-    advice = recommend(dense_request(found))
+    shape = shape_of(found)
+    advice = recommend(dense_request(found, shape))
     document: Document = {
         "spec": plain(spec),
         "law": found.source,
+        "counted": found.counted,
         "dense": {
             **plain(found.dense),
             "nearly_as_good": list(found.nearly),
@@ -127,9 +128,17 @@ def plan_document(found: Plan, rates: Rates) -> Document:
     return document
 
 
-def dense_request(found: Plan) -> Request:
+def shape_of(found: Plan) -> Shape:
+    """A usual model of the planned size, which a law may count with or without embeddings."""
+    params, sequence = found.dense.params.value, found.spec.sequence
+    with_embeddings = found.counted != "non-embedding"
+    return dense_of_total(params, sequence) if with_embeddings else dense(params, sequence)
+
+
+def dense_request(found: Plan, shape: Shape) -> Request:
+    """Laws of hyperparameters count without embeddings."""
     return Request(
-        params=found.dense.params.value,
+        params=count(shape).non_embedding,
         tokens=found.dense.tokens.value,
         sequence=found.spec.sequence,
         unique_tokens=found.spec.unique_tokens,

@@ -153,19 +153,55 @@ def at_compute(found: "Study", sizes: Floats, level: float) -> dict[str, Floats]
     return {**middle, "params": sizes, "tokens": tokens, "compute": np.full(len(sizes), level)}
 
 
+def line_and_band(found: "Study", ax: Any) -> None:
+    """A law of one input: runs, fit and band, half a decade beyond the runs."""
+    fit = found.fit
+    name = fit.law.inputs[0]
+    seen = fit.runs[name]
+    x = np.geomspace(seen.min() / 3, seen.max() * 3, 120)
+    low, high = np.quantile(found.replicates.predict({name: x}), [0.025, 0.975], axis=0)
+    ax.fill_between(x, low, high, color=BLUE, alpha=0.18, lw=0)
+    ax.plot(x, fit.predict({name: x}), color=BLUE, lw=1.6)
+    ax.scatter(seen, fit.runs[fit.law.predicts], s=dot(len(seen)), color=INK, zorder=3, lw=0)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    log_axis(ax.xaxis)
+    log_axis(ax.yaxis)
+    ax.set_xlabel(name.replace("_", " "))
+    ax.set_ylabel(fit.law.predicts.replace("_", " "))
+    ax.set_title(f"{fit.law.name}: {len(seen)} runs, fit and 95 % band")
+
+
+def dot(runs: int) -> float:
+    """Few runs get large dots."""
+    return float(np.clip(1500 / runs, 10, 34))
+
+
 def residuals(found: "Study", axes: Any) -> None:
     """Prediction against observation, and what is left over against the first input."""
+    left, right = axes
+    if len(found.fit.law.inputs) == 1:
+        line_and_band(found, left)
+    else:
+        against_observed(found, left)
+    left_over(found, right)
+
+
+def against_observed(found: "Study", left: Any) -> None:
     fit = found.fit
     observed = fit.runs[fit.law.predicts]
     predicted = fit.predict(fit.runs.columns)
-    first = fit.law.inputs[0]
-    left, right = axes
     ends = [min(observed.min(), predicted.min()), max(observed.max(), predicted.max())]
     left.plot(ends, ends, color=SOFT, lw=1)
-    left.scatter(predicted, observed, s=12, color=BLUE, alpha=0.6, lw=0)
+    left.scatter(predicted, observed, s=dot(len(observed)), color=BLUE, alpha=0.6, lw=0)
     left.set_xlabel(f"predicted {fit.law.predicts}")
     left.set_ylabel("observed")
     left.set_title(f"{fit.law.name}: {len(fit.runs)} runs")
+
+
+def left_over(found: "Study", right: Any) -> None:
+    fit = found.fit
+    first = fit.law.inputs[0]
     right.axhline(0, color=SOFT, lw=1)
     right.scatter(
         fit.runs[first], 100 * np.expm1(-fit.residuals), s=12, color=BLUE, alpha=0.6, lw=0
@@ -175,7 +211,7 @@ def residuals(found: "Study", axes: Any) -> None:
     if fit.runs[first].min() > 0 and np.ptp(np.log(fit.runs[first])) > 1:
         right.set_xscale("log")
         log_axis(right.xaxis)
-    right.set_xlabel(first)
+    right.set_xlabel(first.replace("_", " "))
     right.set_ylabel("observed above predicted, %")
     right.set_title("what is left over")
 
@@ -205,6 +241,7 @@ def along(law: StepSurface, theta: Floats, runs: tuple[Floats, Floats, Floats], 
         ax.scatter(np.exp(own[close]), above[close], s=9, color=colour, alpha=0.4, lw=0)
         ax.plot(np.exp(line), cost, color=colour, lw=1.6, label=word)
     factor_axis(ax.set_xscale, ax.xaxis)
+    ax.set_xlim(np.exp(-1.8), np.exp(1.8))
     ax.set_ylim(-0.4, 3.2)
     ax.set_xlabel("multiple of the best")
     ax.set_ylabel("loss above the best of its sweep, %")

@@ -184,6 +184,7 @@ class Plan:
 
     spec: PlanSpec
     source: str
+    counted: str  # which parameters: "total", "non-embedding"; empty if nobody said
     dense: Split
     nearly: tuple[float, float]  # sizes within NEARLY of the best loss
     mixture: Mixture | None
@@ -200,6 +201,7 @@ def plan(law: Known, spec: PlanSpec) -> Plan:
     return Plan(
         spec=spec,
         source=law.source,
+        counted=law.conventions.params,
         dense=dense,
         nearly=nearly(curve),
         mixture=mixed,
