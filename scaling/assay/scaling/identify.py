@@ -108,13 +108,19 @@ def vague(task: Problem, z: Floats, errors: Floats) -> tuple[str, ...]:
     for parameter, value, error in zip(task.law.parameters, z, errors, strict=True):
         size = VAGUE if parameter.positive else max(abs(value), 1e-3)
         if error > size:
-            factor = "a factor of " if parameter.positive else ""
-            spread = np.exp(min(error, 700.0)) if parameter.positive else error
             found.append(
                 f"{parameter.name} is not identified by these runs (standard error about"
-                f" {factor}{spread:.3g}): look at its profile, not at the value"
+                f" {in_words(error, parameter.positive)}): look at its profile, not at the value"
             )
     return tuple(found)
+
+
+def in_words(error: float, positive: bool) -> str:
+    if not positive:
+        return f"{error:.3g}"
+    return (
+        "more than a factor of 1000" if error > np.log(1e3) else f"a factor of {np.exp(error):.3g}"
+    )
 
 
 def collinear(task: Problem) -> tuple[str, ...]:
