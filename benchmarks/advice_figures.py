@@ -19,9 +19,10 @@ from assay.scaling.fit import fit
 from assay.scaling.law import coefficients, predict
 from assay.scaling.laws.chinchilla import Chinchilla
 from assay.scaling.laws.leverage import EfficiencyLeverage, best_granularity
+from assay.scaling.opinions import Request
 from assay.scaling.plan import PlanSpec, learned, plan
 from assay.scaling.reading import read
-from assay.scaling.recommend import Request, recommend
+from assay.scaling.recommend import recommend
 
 ROOT = Path(__file__).parents[1]
 LAWS = Path(os.environ.get("ASSAY_SHARED", ROOT.parent / "shared")) / "data" / "laws"

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from assay.scaling.errors import OutOfReach
-from assay.scaling.recommend import Request, harmless, recommend, tolerance
+from assay.scaling.opinions import Request
+from assay.scaling.recommend import recommend
+from assay.scaling.tolerance import harmless, tolerance
 
 USUAL = Request(params=1e9, tokens=1e11)
 MIXTURE = Request(params=2.15e9, tokens=2e10, active_params=2.3e8, experts=88)
@@ -96,6 +98,14 @@ def test_far_mixtures_follow_ling_in_rate_batch_and_schedule():
     advice = recommend(Request(6e11, 2.4e12, active_params=3.7e10, experts=379))
     assert advice.learning_rate.law == "ling-lr" and advice.batch_tokens.law == "ling-batch"
     assert advice.schedule.kind.startswith("warm-up, stable")
+
+
+def test_beyond_its_runs_an_interval_reaches_to_the_other_verified_laws():
+    advice = recommend(Request(6e11, 2.4e12, active_params=3.7e10, experts=379))
+    other = of(advice, "learning_rate")["steplaw-lr"].value
+    assert advice.learning_rate.low <= other < advice.learning_rate.value
+    assert "widened" in advice.learning_rate.interval
+    assert "widened" not in recommend(USUAL).learning_rate.interval
 
 
 def test_a_tuned_proxy_comes_first():

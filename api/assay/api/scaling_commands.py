@@ -14,8 +14,8 @@ from assay.scaling.costs import Rates
 from assay.scaling.errors import BadFitSetting
 from assay.scaling.hardware import TABLE, USUAL_MFU, USUAL_PUE
 from assay.scaling.hardware import find as find_hardware
+from assay.scaling.opinions import Request
 from assay.scaling.plan import MixtureSpec, PlanSpec, known
-from assay.scaling.recommend import Request
 from assay.scaling.registry import find
 from assay.scaling.reporting import as_json, written
 

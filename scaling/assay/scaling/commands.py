@@ -16,8 +16,9 @@ from assay.scaling.documents import plain
 from assay.scaling.errors import OutOfReach
 from assay.scaling.law import Law
 from assay.scaling.laws.chinchilla import Chinchilla
+from assay.scaling.opinions import Request
 from assay.scaling.plan import Known, Plan, PlanSpec, known, plan
-from assay.scaling.recommend import Advice, Request, recommend
+from assay.scaling.recommend import Advice, recommend
 from assay.scaling.registry import laws
 
 Document = dict[str, Any]

@@ -15,9 +15,11 @@ import numpy as np
 from assay.scaling.documents import rounded
 from assay.scaling.law import log_values
 from assay.scaling.laws.steplaw import StepSurface
+from assay.scaling.opinions import Opinion, Request
 from assay.scaling.plan import Plan
-from assay.scaling.recommend import FACTORS, FARTHEST, Advice, Opinion, Request, excess
+from assay.scaling.recommend import Advice
 from assay.scaling.slopes import Floats
+from assay.scaling.tolerance import FACTORS, FARTHEST, excess
 
 if TYPE_CHECKING:  # at run time a plan's picture need not wait for what fits need
     from assay.scaling.fitting import Study
@@ -104,7 +106,7 @@ def log_axis(axis: Any) -> None:
 
     low, high = axis.get_view_interval()
     decades = np.log10(max(high, 1e-300) / max(low, 1e-300))
-    subs = (1.0,) if decades > 2.5 else (1.0, 2.0, 5.0)
+    subs = (1.0,) if decades > 2.2 else (1.0, 3.0) if decades > 1.6 else (1.0, 2.0, 5.0)
     axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: rounded(value, 2)))
     axis.set_minor_formatter(NullFormatter())
@@ -203,9 +205,8 @@ def left_over(found: "Study", right: Any) -> None:
     fit = found.fit
     first = fit.law.inputs[0]
     right.axhline(0, color=SOFT, lw=1)
-    right.scatter(
-        fit.runs[first], 100 * np.expm1(-fit.residuals), s=12, color=BLUE, alpha=0.6, lw=0
-    )
+    above = 100 * np.expm1(-fit.residuals)
+    right.scatter(fit.runs[first], above, s=dot(len(above)), color=BLUE, alpha=0.6, lw=0)
     for sign in (-1, 1):
         right.axhline(100 * sign * fit.residual_sd, color=SOFT, lw=0.8, ls=":")
     if fit.runs[first].min() > 0 and np.ptp(np.log(fit.runs[first])) > 1:
