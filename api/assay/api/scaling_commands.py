@@ -156,15 +156,16 @@ def plan(as_document: bool, out: Path | None, path: Path | None, **options: Any)
     assay plan --money 2e6 --dollars-per-hour 2.5 --gpus 512 --activation 0.05
     """
     budget = Budget(options["compute"], options["money"], options["gpu_hours"])
-    rates, spec = rates_of(options), plan_spec(options)
+    rates = rates_of(options)
+    spec = plan_spec(budget.compute(rates), options)
     law = find(options["law"])
     if path is None:
-        reply = plan_run(budget, spec, rates, known(law, options["published"]))
+        reply = plan_run(spec, rates, known(law, options["published"]))
     else:
         from assay.scaling.fit_commands import plan_from_runs
 
         runs = table_of_runs(path, options)
-        reply = plan_from_runs(law, runs, study_spec(options), budget, spec, rates)
+        reply = plan_from_runs(law, runs, study_spec(options), spec, rates)
     finish(reply, as_document, out, "What the budget buys", reply.document["law"])
 
 
@@ -212,10 +213,10 @@ def study_spec(options: dict[str, Any]) -> "StudySpec":
     )
 
 
-def plan_spec(options: dict[str, Any]) -> PlanSpec:
+def plan_spec(compute: float, options: dict[str, Any]) -> PlanSpec:
     activation = options["activation"]
     return PlanSpec(
-        compute=1e20,  # stands in until the budget is known (commands.plan_run)
+        compute=compute,
         unique_tokens=options["unique_tokens"],
         inference_tokens=options["inference_tokens"],
         params=options["params"],

@@ -6,7 +6,7 @@ answer.text                          # the same for people
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from assay.scaling import memory, pictures, texts
@@ -77,7 +77,7 @@ def advice_document(request: Request, advice: Advice) -> Document:
 
 @dataclass(frozen=True)
 class Budget:
-    """Exactly one of compute, money and time of accelerators."""
+    """Exactly one of compute, money and time of accelerators; `compute` makes a PlanSpec of it."""
 
     flops: float | None = None
     dollars: float | None = None
@@ -98,9 +98,8 @@ class Budget:
         return flops_for_hours(given[0], rates)
 
 
-def plan_run(budget: Budget, spec: PlanSpec, rates: Rates, law: Known | None = None) -> Reply:
+def plan_run(spec: PlanSpec, rates: Rates, law: Known | None = None) -> Reply:
     """Size, tokens and loss for a budget, what it costs, whether it fits, how to train it."""
-    spec = replace(spec, compute=budget.compute(rates))
     found = plan(law or known(Chinchilla()), spec)
     document = plan_document(found, rates)
     return Reply(document, texts.plan(document), lambda: pictures.of_plan(found))

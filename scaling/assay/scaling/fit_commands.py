@@ -1,7 +1,7 @@
 """What the faces call to fit: runs in, a JSON document and a text for people out."""
 
 from assay.scaling import pictures, sweeps, texts
-from assay.scaling.commands import Budget, Document, Reply, plan_run
+from assay.scaling.commands import Document, Reply, plan_run
 from assay.scaling.costs import Rates
 from assay.scaling.documents import plain
 from assay.scaling.fitting import Study, StudySpec, study
@@ -90,13 +90,12 @@ def plan_from_runs(
     law: Law,
     runs: Observations,
     study_spec: StudySpec,
-    budget: Budget,
     spec: PlanSpec,
     rates: Rates,
 ) -> Reply:
     """The same, with the law fitted to runs first."""
     found = study(law, runs, study_spec)
-    reply = plan_run(budget, spec, rates, learned(found.replicates))
+    reply = plan_run(spec, rates, learned(found.replicates))
     reply.document["fit"] = fit_document(found, study_spec)
     reply.document["warnings"] += found.fit.warnings
     return reply

@@ -222,7 +222,7 @@ def warmup(steps: Answer) -> Answer:
         value,
         min(value, least),
         max(value, least),
-        "none",
+        "usual practice",
         f"{WARMUP_STEPS} steps, as the runs behind the laws; at most {WARMUP_SHARE:.0%} of the run",
         "usual values: from one per cent of the run to this",
     )
