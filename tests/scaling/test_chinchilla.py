@@ -103,6 +103,28 @@ def test_a_large_budget_is_split_as_published(replicates):
     assert estimate(1, many).high == pytest.approx(114e9, rel=0.07)
 
 
+@pytest.mark.parametrize(
+    ("compute", "ratio", "low", "high"), [(1e21, 21.4, 15.3, 28.5), (1e25, 16.6, 5.3, 39.1)]
+)
+def test_tokens_per_parameter_of_other_budgets_are_as_measured(
+    replicates, compute, ratio, low, high
+):
+    params, tokens = optimum(replicates.fit.theta, compute)
+    many, far = optimum(replicates.thetas, compute)
+    seen = estimate(float(tokens / params), far / many)
+    assert seen.value == pytest.approx(ratio, abs=0.1)
+    assert (seen.low, seen.high) == pytest.approx((low, high), rel=0.07)
+
+
+def test_the_exponent_of_the_optimal_size_is_as_measured(replicates):
+    theta = np.vstack([replicates.fit.theta, replicates.thetas])
+    share = theta[:, 4] / (theta[:, 3] + theta[:, 4])
+    seen = estimate(float(share[0]), share[1:])
+    assert seen.value == pytest.approx(0.5139, abs=1e-3)
+    assert seen.se == pytest.approx(0.0195, rel=0.1)
+    assert (seen.low, seen.high) == pytest.approx((0.482, 0.558), abs=0.004)
+
+
 def test_all_245_runs_give_another_data_term(all_runs):
     found = fit(Chinchilla(), all_runs)
     expected = {"A": 495.7, "B": 12846, "E": 1.8913, "alpha": 0.3493, "beta": 0.4530}

@@ -141,7 +141,16 @@ def test_intervals_cover_the_truth_over_all_laws_together():
     assert 0.90 <= np.mean(list(hits.values())) <= 0.99
 
 
-def covers(law, seed):
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["chinchilla", "kaplan", "regularised", "clark"])
+def test_intervals_cover_the_truth_in_95_of_100_sets_of_runs(name):
+    law = laws()[name]
+    covered = np.mean([covers(law, seed, replicates=300) for seed in range(300)], axis=0)
+    print(f"\n{name}: 95 % intervals cover {dict(zip(names(law), covered, strict=True))}")
+    assert covered == pytest.approx(0.95, abs=0.04)  # 3 sigma at 300 sets
+
+
+def covers(law, seed, replicates=REPLICATES):
     """Which parameters' 95 % intervals hold the truth, for one noisy set of runs."""
     theta = truth(law)
     runs = runs_of(law, theta, RUNS, NOISE, seed)
@@ -149,7 +158,7 @@ def covers(law, seed):
     # What no run could tell is held: fitted, it would wander and drag the others along.
     held = {n: v for n, v, s in zip(names(law), theta, seen, strict=True) if not s}
     found = near(law, runs, theta, FitSpec(fixed=held))
-    thetas = bootstrap(found, REPLICATES, seed).thetas
+    thetas = bootstrap(found, replicates, seed).thetas
     low, high = np.quantile(thetas, [0.025, 0.975], axis=0)
     return ((low <= theta) & (theta <= high))[seen]
 

@@ -58,6 +58,16 @@ def test_the_objective_at_the_published_coefficients_is_the_authors(repeated):
     assert found == pytest.approx(0.015825935, abs=1e-9)
 
 
+def test_repetition_halves_the_error_of_the_plain_law(repeated):
+    theta = coefficients(Repeated())
+    errors = {
+        law.name: np.mean(np.abs(predict(law, own, repeated.columns) / repeated["loss"] - 1))
+        for law, own in ((Repeated(), theta), (Chinchilla(), theta[:5]))
+    }
+    assert errors["muennighoff"] == pytest.approx(0.083, abs=0.0015)
+    assert errors["chinchilla"] == pytest.approx(0.163, abs=0.001)
+
+
 def test_a_lower_optimum_is_found_and_the_half_lives_are_not_identified(repeats_only):
     print(f"\nobjective {repeats_only.objective:.12f} at {repeats_only.parameters}")
     assert repeats_only.objective <= 0.015807379  # found before at (46.99, 2.33)
@@ -68,7 +78,7 @@ def test_a_lower_optimum_is_found_and_the_half_lives_are_not_identified(repeats_
         assert not seen.identified
         assert "not identified by these runs" in str(seen)
     assert np.isinf(profile(repeats_only, "R_D").high)
-    assert "R_D" in [p.parameter for p in weak(repeats_only)]
+    assert [p.parameter for p in weak(repeats_only)] == ["R_D", "R_N"]
 
 
 def test_bootstrap_intervals_of_the_half_lives_span_decades(repeats_only):

@@ -63,6 +63,7 @@ class Fit:
     share: float  # of the starts that ended at this optimum
     condition: float  # of the slopes, columns scaled to one length and constants taken out
     warnings: tuple[str, ...] = ()
+    weak: tuple[str, ...] = ()  # parameters that the runs do not identify: see profiles.py
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -119,7 +120,8 @@ def fit_prepared(law: Law, runs: Observations, spec: FitSpec) -> Fit:
     share = float(np.mean(ended.objective <= same))
     report = identify.report(task, z, moves)
     warnings = (*few_starts(share, spec), *report.warnings)
-    return Fit(law, runs, spec, natural(law, z), objective, share, report.condition, warnings)
+    theta = natural(law, z)
+    return Fit(law, runs, spec, theta, objective, share, report.condition, warnings, report.weak)
 
 
 def prepared(law: Law, runs: Observations, spec: FitSpec | None = None) -> Observations:

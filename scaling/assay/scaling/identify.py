@@ -21,7 +21,7 @@ COLLINEAR = 0.999  # correlation of two inputs in logs
 @dataclass(frozen=True)
 class Report:
     condition: float
-    errors: Floats  # rough standard errors of the fitted coordinates, zero for held ones
+    weak: tuple[str, ...]  # parameters that the runs do not identify
     warnings: tuple[str, ...]
 
 
@@ -36,16 +36,14 @@ def report(task: Problem, z: Floats, moves: Floats) -> Report:
             f"{task.law.name}: the runs do not determine {combination(labels, weak)}: the"
             f" predictions are the same whatever they are. {cure(task)}"
         )
-    errors = rough_errors(residual, j, task.delta)
-    return Report(
-        condition,
-        moves @ errors,
-        (
-            *steep(condition, labels, weak, task),
-            *vague(task, z, moves @ errors),
-            *collinear(task),
-        ),
+    errors = np.abs(moves) @ rough_errors(residual, j, task.delta)
+    unknown = vague(task, z, errors)
+    warnings = (
+        *steep(condition, labels, weak, task),
+        *(not_identified(name, said) for name, said in unknown.items()),
+        *collinear(task),
     )
+    return Report(condition, tuple(unknown), warnings)
 
 
 def conditioning(j: Floats) -> tuple[float, Floats]:
@@ -102,17 +100,21 @@ def steep(condition: float, labels: list[str], weak: Floats, task: Problem) -> t
     )
 
 
-def vague(task: Problem, z: Floats, errors: Floats) -> tuple[str, ...]:
-    """A word on every parameter whose error is as large as what it measures."""
-    found = []
+def vague(task: Problem, z: Floats, errors: Floats) -> dict[str, str]:
+    """Parameters whose error is as large as what it measures, with that error in words."""
+    found = {}
     for parameter, value, error in zip(task.law.parameters, z, errors, strict=True):
         size = VAGUE if parameter.positive else max(abs(value), 1e-3)
         if error > size:
-            found.append(
-                f"{parameter.name} is not identified by these runs (standard error about"
-                f" {in_words(error, parameter.positive)}): look at its profile, not at the value"
-            )
-    return tuple(found)
+            found[parameter.name] = in_words(error, parameter.positive)
+    return found
+
+
+def not_identified(name: str, error: str) -> str:
+    return (
+        f"{name} is not identified by these runs (standard error about {error}): look at its"
+        " profile, not at the value"
+    )
 
 
 def in_words(error: float, positive: bool) -> str:

@@ -13,7 +13,7 @@ from scipy.stats import chi2
 
 from assay.scaling import identify
 from assay.scaling.fit import Fit
-from assay.scaling.law import position
+from assay.scaling.law import names, position
 from assay.scaling.polish import polish
 from assay.scaling.slopes import Floats
 
@@ -67,13 +67,16 @@ def profile(found: Fit, parameter: str, level: float = 0.95) -> Profile:
 
 
 def weak(found: Fit) -> list[Profile]:
-    """Profiles of the parameters that the fit warned about."""
-    said = [
-        p.name
-        for p in found.law.parameters
-        if any(w.startswith(f"{p.name} is not") for w in found.warnings)
-    ]
-    return [profile(found, name) for name in said]
+    """Profiles of the parameters that the runs do not identify.
+
+    The fit's own list rests on slopes at the optimum. Where it names one parameter the surface is
+    far from a bowl, and the others are profiled too.
+    """
+    if not found.weak:
+        return []
+    held = (*found.spec.fixed, *found.spec.tied)
+    seen = [profile(found, name) for name in names(found.law) if name not in held]
+    return [p for p in seen if p.parameter in found.weak or not p.identified]
 
 
 def grid_around(found: Fit, at: int) -> Floats:
