@@ -94,6 +94,11 @@ def test_a_size_that_serving_eats_up_is_refused():
         plan(known(), PlanSpec(1e20, params=1e11, inference_tokens=1e12))
 
 
+def test_serving_that_eats_the_budget_at_every_size_is_refused():
+    with pytest.raises(OutOfReach, match="nothing is left"):
+        plan(known(), PlanSpec(1e20, inference_tokens=1e30))
+
+
 def test_a_mixture_has_the_loss_of_a_dense_model_with_its_leverage():
     found = plan(known(), PlanSpec(1e22, mixture=MixtureSpec(0.031, 12)))
     assert found.mixture.leverage == pytest.approx(7.24, abs=0.01)

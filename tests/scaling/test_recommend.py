@@ -125,6 +125,7 @@ def test_epochs_and_critical_batches_are_warned_of():
     [
         ({"params": -1}, "params"),
         ({"tokens": float("nan")}, "tokens"),
+        ({"params": 1e3}, "at least 1e"),
         ({"active_params": 2e9}, "active"),
         ({"proxy_learning_rate": 0.01}, "ratio"),
     ],

@@ -147,8 +147,9 @@ def test_words_for_people_are_the_default(table):
     [
         ("recommend", "--params", 1e9, "--tokens", 1e11),
         ("plan", "--compute", 1e21, "--activation", 0.05),
+        ("plan", "--compute", 1e21, "--inference-tokens", 1e13, "--unique-tokens", 1e9),
     ],
-    ids=["recommend", "plan"],
+    ids=["recommend", "plan", "serving"],
 )
 def test_a_folder_gets_pictures_and_a_page_that_needs_nothing_else(arguments, tmp_path):
     out = tmp_path / "report"

@@ -123,8 +123,10 @@ def plan_document(found: Plan, rates: Rates) -> Document:
         "mixture": mixture_document(found, rates),
         "machine": {**plain(rates), "hardware": plain(rates.hardware)},
         "curve": plain(found.curve),
-        "warnings": [*found.warnings, *advice.warnings],
+        "warnings": [*found.warnings, *(f"dense: {w}" for w in advice.warnings)],
     }
+    if found.mixture is not None:
+        document["warnings"] += [f"mixture: {w}" for w in document["mixture"]["warnings"]]
     return document
 
 

@@ -23,6 +23,8 @@ from assay.scaling.laws.power_lines import PowerLinesBatch
 from assay.scaling.laws.steplaw import MIXTURES, StepBatch, StepLearningRate, StepSurface
 from assay.scaling.spreads import POWERS
 
+# A decade and more below the smallest runs behind any law here: not advice, but numerology.
+LEAST = {"params": 1e6, "tokens": 1e7}
 EDGE = 1.96  # standard deviations: 95 %
 
 
@@ -46,6 +48,12 @@ class Request:
         for name in ("active_params", "unique_tokens", "loss", "proxy_learning_rate"):
             if (value := getattr(self, name)) is not None:
                 check(name, value)
+        for name, least in LEAST.items():
+            if getattr(self, name) < least:
+                raise OutOfReach(
+                    f"{name} is {getattr(self, name):g}: no law here saw a run within a decade of"
+                    f" that; ask for at least {least:g}"
+                )
         if self.active_params is not None and self.active_params > self.params:
             raise OutOfReach(
                 f"{self.active_params:.3g} active parameters of {self.params:.3g}: at most all are"

@@ -16,7 +16,7 @@ from assay.scaling.documents import rounded
 from assay.scaling.law import log_values
 from assay.scaling.laws.steplaw import StepSurface
 from assay.scaling.opinions import Opinion, Request
-from assay.scaling.plan import Plan
+from assay.scaling.plan import Plan, enough, path
 from assay.scaling.recommend import Advice
 from assay.scaling.slopes import Floats
 from assay.scaling.tolerance import FACTORS, FARTHEST, excess
@@ -64,7 +64,11 @@ def of_fit(found: "Study") -> Mapping[str, bytes]:
 
 
 def of_plan(found: Plan) -> Mapping[str, bytes]:
-    return drawn("isoflop", 1, lambda axes: budget_curve(found, axes[0]))
+    def draw(axes: Any) -> None:
+        budget_curve(found, axes[0])
+        other_budgets(found, axes[1])
+
+    return drawn("isoflop", 2, draw)
 
 
 def of_advice(request: Request, advice: Advice) -> Mapping[str, bytes]:
@@ -303,6 +307,32 @@ def budget_curve(found: Plan, ax: Any) -> None:
     ax.set_xlabel("parameters (of a mixture: active)")
     ax.set_ylabel("loss")
     ax.set_title(f"{found.spec.compute:.3g} FLOPs: green is within 0.1 % of the best loss")
+
+
+def other_budgets(found: Plan, ax: Any) -> None:
+    """Best size and tokens by budget; grey is where the law's runs lie."""
+    seen = found.law.range.get("compute")
+    here = found.spec.compute
+    low, high = (min(seen[0], here), max(seen[1], here)) if seen else (here / 100, here)
+    computes = np.geomspace(max(low / 2, enough(found.spec)), high * 3, 13)
+    splits = path(found, computes)
+    for name, colour in (("params", BLUE), ("tokens", ORANGE)):
+        bands = [getattr(s, name) for s in splits]
+        if bands[0].low is not None:
+            edges = [b.low for b in bands], [b.high for b in bands]
+            ax.fill_between(computes, *edges, color=colour, alpha=0.18, lw=0)
+        ax.plot(computes, [b.value for b in bands], color=colour, lw=1.6, label=name)
+        best = getattr(found.dense, name).value
+        ax.plot(here, best, "o", ms=6, mfc="white", mec=colour, mew=1.6)
+    if seen:
+        ax.axvspan(*seen, color=SOFT, alpha=0.09, lw=0)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    log_axis(ax.xaxis)
+    log_axis(ax.yaxis)
+    ax.set_xlabel("FLOPs")
+    ax.set_title("best split by budget: grey is where the runs lie")
+    ax.legend(loc="upper left")
 
 
 def mark_interval(dense: Any, bottom: float, ax: Any) -> None:

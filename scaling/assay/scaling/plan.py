@@ -183,6 +183,7 @@ class Plan:
     """What the budget buys, and how far to trust it."""
 
     spec: PlanSpec
+    law: Known
     source: str
     counted: str  # which parameters: "total", "non-embedding"; empty if nobody said
     dense: Split
@@ -200,6 +201,7 @@ def plan(law: Known, spec: PlanSpec) -> Plan:
     mixed = mixture(law, spec) if spec.mixture else None
     return Plan(
         spec=spec,
+        law=law,
         source=law.source,
         counted=law.conventions.params,
         dense=dense,
@@ -223,8 +225,8 @@ def split(law: Known, spec: PlanSpec) -> Split:
     tokens = tokens_left(log_params, spec)
     if not np.isfinite(tokens[0]):
         raise OutOfReach(
-            f"serving {spec.inference_tokens:.3g} tokens with {spec.params:.3g} parameters takes"
-            f" more than {spec.compute:.3g} FLOPs alone: nothing is left to train with"
+            f"serving {spec.inference_tokens:.3g} tokens with {spec.params or SMALLEST:.3g}"
+            f" parameters takes more than {spec.compute:.3g} FLOPs alone: nothing is left to train"
         )
     loss = np.exp(log_loss(law.law, best, log_params[:, None], spec)[:, 0])
     params = np.exp(log_params)
@@ -320,6 +322,21 @@ def isoflop(law: Known, spec: PlanSpec, params: float) -> Curve:
         spread = log_loss(law.law, law.replicates, sizes[None], spec)
         low, high = np.exp(np.quantile(spread, [0.025, 0.975], axis=0))
     return Curve(np.exp(sizes), middle, low, high)
+
+
+def path(found: Plan, computes: Floats, replicates: int = 300) -> list[Split]:
+    """The best split at other budgets, for a picture of how far this one is extrapolated.
+
+    Budgets must leave something beside serving: `enough` is the least.
+    """
+    thin = None if found.law.replicates is None else found.law.replicates[:replicates]
+    law = replace(found.law, replicates=thin)
+    return [split(law, replace(found.spec, compute=float(c), params=None)) for c in computes]
+
+
+def enough(spec: PlanSpec) -> float:
+    """A budget that serves the smallest model twice over."""
+    return 4 * SMALLEST * spec.inference_tokens
 
 
 def nearly(curve: Curve) -> tuple[float, float]:

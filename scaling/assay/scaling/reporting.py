@@ -10,6 +10,8 @@ from jinja2 import Environment
 
 from assay.scaling.commands import Reply
 
+WARNED = "warning: "  # such lines have a list of their own on the page
+
 
 def written(reply: Reply, title: str, lead: str) -> dict[str, bytes]:
     """name -> bytes: report.html, report.json and the pictures. Whoever asks does the writing."""
@@ -32,7 +34,7 @@ def page(reply: Reply, title: str, lead: str, pictures: Mapping[str, bytes]) -> 
             figures=[
                 (name, inline(svg)) for name, svg in pictures.items() if name.endswith(".svg")
             ],
-            text=reply.text,
+            text="\n".join(line for line in reply.text.split("\n") if not line.startswith(WARNED)),
             warnings=reply.document.get("warnings", []),
             json=as_json(reply.document),
             version=installed_version(),

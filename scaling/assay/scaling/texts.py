@@ -170,7 +170,6 @@ def mixture(mixed: Document) -> list[str]:
         f"mixture: loss {mixed['loss']['value']:.4g}, as a dense model with"
         f" {mixed['leverage']:.2f} times the compute",
         *ending("mixture", mixed),
-        *cautions(mixed["warnings"]),
     ]
 
 
