@@ -22,7 +22,14 @@ from scipy.optimize import minimize
 from assay.scaling import identify, starts
 from assay.scaling.errors import BadFitSetting, Undetermined
 from assay.scaling.law import Law, Prepares, fitted, names, natural, position, predict
-from assay.scaling.observations import Columns, Observations, checked, with_derived
+from assay.scaling.observations import (
+    ABOVE_ZERO,
+    Columns,
+    Observations,
+    check_values,
+    checked,
+    with_derived,
+)
 from assay.scaling.polish import Problem, huber, polish
 from assay.scaling.slopes import Floats
 
@@ -61,7 +68,7 @@ class Fit:
     theta: Floats
     objective: float
     share: float  # of the starts that ended at this optimum
-    condition: float  # of the slopes, columns scaled to one length and constants taken out
+    condition: float  # of the slopes, each parameter's scaled to length one
     warnings: tuple[str, ...] = ()
     weak: tuple[str, ...] = ()  # parameters that the runs do not identify: see profiles.py
 
@@ -136,6 +143,9 @@ def prepared(law: Law, runs: Observations, spec: FitSpec | None = None) -> Obser
 def ready(law: Law, runs: Observations, spec: FitSpec) -> Observations:
     """Checked, for a fit of as many parameters as the spec leaves free."""
     free = len(law.parameters) - len(spec.tied) - len(spec.fixed)
+    if free < 1:
+        raise BadFitSetting(f"{law.name}: every parameter is tied or fixed: nothing is left to fit")
+    check_values(runs, law.predicts, runs[law.predicts], ABOVE_ZERO)  # its log is what is fitted
     return checked(runs, (*law.inputs, law.predicts), free)
 
 
@@ -167,6 +177,8 @@ def hold(law: Law, spec: FitSpec, z: Floats) -> Floats:
     z = z.copy()
     for name, value in spec.fixed.items():
         at = position(law, name)
+        if law.parameters[at].positive and not value > 0:
+            raise BadFitSetting(f"{name} is fixed at {value:g}; it is a positive number")
         z[:, at] = np.log(value) if law.parameters[at].positive else value
     for follower, leader in spec.tied.items():
         z[:, position(law, follower)] = z[:, position(law, leader)]

@@ -35,9 +35,10 @@ class Column:
     high: float = np.inf
 
 
+FEWEST = 500.0  # parameters; below, somebody wrote millions (the smallest model in print has 768)
+BELOW_ONE = float(np.nextafter(1.0, 0.0))
 # The words of this house for what a run can tell. Laws may read other columns too; those need
 # only be finite.
-FEWEST = 500.0  # parameters; below, somebody wrote millions (the smallest model in print has 768)
 VOCABULARY: dict[str, Column] = {
     "params": Column("parameters of the model", "parameters", low=FEWEST),
     "active_params": Column("parameters used for a token", "parameters", low=FEWEST),
@@ -52,12 +53,14 @@ VOCABULARY: dict[str, Column] = {
     "experts": Column("experts in a layer, or expansion rate", low=1, open=False),
     "granularity": Column("how finely experts are split"),
     "activation": Column("active share of expert parameters", low=0, high=1),
-    "sparsity": Column("share of parameters that are not used", low=0, open=False, high=1),
+    "sparsity": Column("share not used", low=0, open=False, high=BELOW_ONE),
     "bits": Column("bits of a parameter while training", "bits", low=1, open=False),
     "members": Column("models in the ensemble", low=1, open=False),
     "inference_tokens": Column("tokens served in the model's life", "tokens", open=False),
     "error": Column("average downstream error, 0 to 1", high=1),
 }
+ANYTHING = Column("", low=-np.inf)
+ABOVE_ZERO = Column("")
 
 
 @dataclass(frozen=True)
@@ -165,9 +168,11 @@ def checked(runs: Observations, needed: tuple[str, ...], parameters: int) -> Obs
     return replace(runs, columns={**runs.columns, **kept})
 
 
-def check_values(runs: Observations, name: str, column: Floats) -> None:
-    """Finite everywhere, and inside the range that the vocabulary states."""
-    want = VOCABULARY.get(name, Column("", low=-np.inf))
+def check_values(
+    runs: Observations, name: str, column: Floats, otherwise: Column = ANYTHING
+) -> None:
+    """Finite everywhere, and inside the range that the vocabulary states, or `otherwise`."""
+    want = VOCABULARY.get(name, otherwise)
     low_enough = column > want.low if want.open else column >= want.low
     bad = ~(np.isfinite(column) & low_enough & (column <= want.high))
     if bad.any():

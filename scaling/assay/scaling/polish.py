@@ -14,6 +14,7 @@ parameter nor the centring of an input changes the path: no other scaling is nee
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from assay.scaling.law import Law, log_values_and_slopes
 from assay.scaling.observations import Columns
@@ -25,6 +26,7 @@ EASE, STIFFEN = 0.3, 3.0
 LEAST = 1e-11  # two parameters that do the same thing stay finite
 FLAT = 1e-3  # of 1e-9 to 1e-1 tried, the best on laws of nine and ten parameters
 STEP = 4.0  # longest move of a fitted coordinate: beyond e^4 the local slopes mean nothing
+CROWDED = 0.8  # share that still moves, below which copying them beats carrying the others along
 TINY = 1e-300  # instead of zero, below a fraction bar
 
 
@@ -83,6 +85,27 @@ def polish(
     )
 
 
+@dataclass(frozen=True)
+class Front:
+    """Where a batch of descents stands, and what the ground looks like there."""
+
+    z: Floats
+    residual: Floats
+    slopes: Floats
+    objective: Floats
+
+    def take(self, rows: npt.NDArray[np.bool_]) -> "Front":
+        return Front(self.z[rows], self.residual[rows], self.slopes[rows], self.objective[rows])
+
+    def stay_where_worse(self, before: "Front") -> npt.NDArray[np.bool_]:
+        """Put rows that got worse back, in place: those are few. Says which rows got better."""
+        better = self.objective < before.objective
+        worse = np.flatnonzero(~better)
+        self.z[worse], self.residual[worse] = before.z[worse], before.residual[worse]
+        self.slopes[worse], self.objective[worse] = before.slopes[worse], before.objective[worse]
+        return better
+
+
 def _descend(
     problem: Problem,
     start: Floats,
@@ -91,35 +114,29 @@ def _descend(
     rounds: int,
     tolerance: float,
 ) -> Polished:
-    best, best_objective = start.copy(), np.full(len(start), np.inf)
-    alive = np.arange(len(start))  # rows of the batch that still move
-    z = start
-    residual, slopes = problem.look(z)
     w = np.ones((1, 1)) if weights is None else weights
-    objective = _objective(residual, w, problem.delta)
-    best_objective[:] = objective
-    damping = np.ones(len(z))
+    here = _stand(problem, start, w)
+    ended = Polished(here.z.copy(), here.objective.copy())
+    alive, damping = np.arange(len(start)), np.ones(len(start))  # the rows that still move
     for _ in range(rounds):
-        step, promised = _step(problem, residual, slopes, directions, w, damping)
-        trial = z + step
-        new_residual, new_slopes = problem.look(trial)
-        new_objective = _objective(new_residual, w, problem.delta)
-        better = new_objective < objective
+        step, promised = _step(problem, here, directions, w, damping)
+        there = _stand(problem, here.z + step, w)
+        better = there.stay_where_worse(here)
+        here = there
+        ended.z[alive], ended.objective[alive] = here.z, here.objective
         damping = np.clip(damping * np.where(better, EASE, STIFFEN), *DAMPING)
-        # Rows that got worse stay where they were; those are few, so that copying them is cheap.
-        worse = np.flatnonzero(~better)
-        trial[worse], new_residual[worse] = z[worse], residual[worse]
-        new_slopes[worse], new_objective[worse] = slopes[worse], objective[worse]
-        z, residual, slopes, objective = trial, new_residual, new_slopes, new_objective
-        best[alive], best_objective[alive] = z, objective
-        going = (promised > tolerance * objective) & (damping < DAMPING[1])
+        going = (promised > tolerance * here.objective) & (damping < DAMPING[1])
         if not going.any():
             break
-        if going.mean() < 0.8:  # copying the rest costs less than carrying the finished along
-            alive, z, objective, damping = alive[going], z[going], objective[going], damping[going]
-            residual, slopes = residual[going], slopes[going]
+        if going.mean() < CROWDED:
+            alive, damping, here = alive[going], damping[going], here.take(going)
             w = w if weights is None else w[going]
-    return Polished(best, best_objective)
+    return ended
+
+
+def _stand(problem: Problem, z: Floats, w: Floats) -> Front:
+    residual, slopes = problem.look(z)
+    return Front(z, residual, slopes, _objective(residual, w, problem.delta))
 
 
 def _objective(residual: Floats, w: Floats, delta: float) -> Floats:
@@ -128,37 +145,31 @@ def _objective(residual: Floats, w: Floats, delta: float) -> Floats:
 
 
 def _step(
-    problem: Problem,
-    residual: Floats,
-    slopes: Floats,
-    directions: Floats,
-    w: Floats,
-    damping: Floats,
+    problem: Problem, here: Front, directions: Floats, w: Floats, damping: Floats
 ) -> tuple[Floats, Floats]:
     """The damped step, and by how much it promises to lower the objective."""
-    delta = problem.delta
-    j = slopes if directions.shape[0] == directions.shape[1] else directions.T @ slopes
-    size = np.abs(residual)
-    pull = w * np.clip(residual, -delta, delta)
-    bend = (
-        np.where(
-            size <= delta, 1 + damping[:, None], damping[:, None] * delta / np.maximum(size, TINY)
-        )
-        * w
-    )
+    every = directions.shape[0] == directions.shape[1]  # nothing is tied or held
+    j = here.slopes if every else directions.T @ here.slopes
+    pull = w * np.clip(here.residual, -problem.delta, problem.delta)
+    bend = w * _bend(np.abs(here.residual), problem.delta, damping[:, None])
     gradient = (j @ pull[..., None])[..., 0]
     curvature = (j * bend[:, None, :]) @ j.swapaxes(-1, -2)
     diagonal = np.einsum("bii->bi", curvature)
     scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     system = curvature * scale[:, :, None] * scale[:, None, :]
-    # In a long curved valley (laws of ten parameters) the floor of the step is too long to be
-    # straight: damp the flat directions more. Lowers what Abnar's law reaches by 3 % (measured).
+    # In a long curved valley (laws of ten parameters) a full step is too long to follow it:
+    # damp the flat directions more. Lowers what Abnar's law reaches by 3 % (measured).
     np.einsum("bii->bi", system)[:] += LEAST + FLAT * damping[:, None]
     move = _solve(system, gradient * scale) * scale
     promised = 0.5 * np.einsum("bf,bf->b", gradient, move)
     step = -(move @ directions.T)
     longest = np.abs(step).max(axis=-1, keepdims=True)
     return step * np.minimum(1.0, STEP / np.maximum(longest, TINY)), promised
+
+
+def _bend(size: Floats, delta: float, damping: Floats) -> Floats:
+    """What a run adds to the curvature: Newton's one, and the damping's by reweighting."""
+    return np.where(size <= delta, 1 + damping, damping * delta / np.maximum(size, TINY))
 
 
 def _solve(system: Floats, right: Floats) -> Floats:

@@ -9,6 +9,8 @@ counted; two answers in one file are an error that names the rows.
 """
 
 import ast
+import gzip
+import io
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -33,6 +35,7 @@ FINISHED = ("finished", "FINISHED", "Finished")
 NAME_COLUMNS = ("Name", "name", "exp_name", "tags.mlflow.runName", "run_id", "Run ID", "id")
 STATED = {"counted": "params", "unit": "loss", "tokenizer": "tokenizer"}  # column -> convention
 SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
+GZIP = b"\x1f\x8b"  # how a gzip file begins
 NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([kmbgt]?)\s*", re.IGNORECASE)
 
 
@@ -83,32 +86,50 @@ def from_table(
 
 
 def table(path: Path) -> pl.DataFrame:
-    kinds = [suffix.lower() for suffix in path.suffixes]
+    kind = next((s.lower() for s in reversed(path.suffixes) if s.lower() != ".gz"), "")
+    if kind not in READERS:
+        raise BadRuns(f"{path}: runs are read from {', '.join(READERS)}, also with .gz behind")
     try:
-        if ".parquet" in kinds:
-            return pl.read_parquet(path)
-        if ".jsonl" in kinds or ".ndjson" in kinds:
-            return rows_of_json(path)
-        if ".json" in kinds:
-            return mlflow_search(json.loads(path.read_text()))
-        if ".csv" in kinds or ".tsv" in kinds:
-            separator = "\t" if ".tsv" in kinds else ","
-            return pl.read_csv(path, separator=separator, infer_schema_length=None)
+        return READERS[kind](path)
     except FileNotFoundError as cause:
         raise BadRuns(f"{path}: there is no such file") from cause
-    except (pl.exceptions.PolarsError, ValueError) as cause:
-        raise BadRuns(f"{path}: it cannot be read as {''.join(kinds)}: {cause}") from cause
-    raise BadRuns(f"{path}: runs are read from .csv, .csv.gz, .tsv, .parquet, .jsonl and .json")
+    except (pl.exceptions.PolarsError, ValueError, OSError) as cause:
+        raise BadRuns(f"{path}: it cannot be read as {kind}: {cause}") from cause
 
 
-def rows_of_json(path: Path) -> pl.DataFrame:
-    if ".gz" in path.suffixes:
-        import gzip
+def parquet(path: Path) -> pl.DataFrame:
+    return pl.read_parquet(path)
 
-        text = gzip.decompress(path.read_bytes()).decode()
-    else:
-        text = path.read_text()
-    return frame_of([json.loads(line) for line in text.splitlines() if line.strip()])
+
+def csv_table(path: Path) -> pl.DataFrame:
+    return pl.read_csv(io.BytesIO(content(path)), infer_schema_length=None)
+
+
+def tsv_table(path: Path) -> pl.DataFrame:
+    return pl.read_csv(io.BytesIO(content(path)), separator="\t", infer_schema_length=None)
+
+
+def json_lines(path: Path) -> pl.DataFrame:
+    return frame_of([json.loads(line) for line in content(path).splitlines() if line.strip()])
+
+
+def json_document(path: Path) -> pl.DataFrame:
+    return mlflow_search(json.loads(content(path)))
+
+
+def content(path: Path) -> bytes:
+    raw = path.read_bytes()
+    return gzip.decompress(raw) if raw[:2] == GZIP else raw
+
+
+READERS = {
+    ".csv": csv_table,
+    ".tsv": tsv_table,
+    ".parquet": parquet,
+    ".jsonl": json_lines,
+    ".ndjson": json_lines,
+    ".json": json_document,
+}
 
 
 def mlflow_search(document: Any) -> pl.DataFrame:
