@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
+from contract import runs_of
 
 from assay.scaling.bootstrap import bootstrap
 from assay.scaling.fit import FitSpec, fit, problem
@@ -71,6 +72,7 @@ def test_repetition_halves_the_error_of_the_plain_law(repeated):
 def test_a_lower_optimum_is_found_and_the_half_lives_are_not_identified(repeats_only):
     print(f"\nobjective {repeats_only.objective:.12f} at {repeats_only.parameters}")
     assert repeats_only.objective <= 0.015807379  # found before at (46.99, 2.33)
+    assert repeats_only.share >= 0.5
     assert any(w.startswith("R_D is not identified") for w in repeats_only.warnings)
     for name in ("R_D", "R_N"):
         seen = profile(repeats_only, name)
@@ -79,6 +81,18 @@ def test_a_lower_optimum_is_found_and_the_half_lives_are_not_identified(repeats_
         assert "not identified by these runs" in str(seen)
     assert np.isinf(profile(repeats_only, "R_D").high)
     assert [p.parameter for p in weak(repeats_only)] == ["R_D", "R_N"]
+
+
+def test_without_repeats_among_the_runs_their_half_life_is_a_warning_not_a_refusal():
+    law, theta = Repeated(), coefficients(Repeated())
+    once = runs_of(law, theta, 100, 0.002, seed=0)
+    once = once.having(unique_tokens=once["tokens"])
+    once = once.having(loss=predict(law, theta, once.columns))
+    found = fit(law, once)
+    assert "R_D" in found.weak
+    assert "R_D is not identified" in " ".join(found.warnings)
+    assert np.isinf(profile(found, "R_D").high)
+    assert found.parameters["alpha"] == pytest.approx(theta[3], rel=1e-3)
 
 
 def test_bootstrap_intervals_of_the_half_lives_span_decades(repeats_only):

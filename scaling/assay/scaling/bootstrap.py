@@ -61,4 +61,5 @@ def resampled(runs: int, replicates: int, seed: int) -> Floats:
 def estimate(value: float, draws: Floats, level: float = 0.95) -> Estimate:
     """Percentile interval; the standard error is the spread of the draws."""
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(value, float(np.std(draws, ddof=1)), float(low), float(high))
+    held = np.ptp(draws) == 0  # then rounding would make a spread of 1e-13
+    return Estimate(value, 0.0 if held else float(np.std(draws, ddof=1)), float(low), float(high))

@@ -6,13 +6,14 @@ that a robust fit is not judged by the squares of its outliers.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import erf
 
-from assay.scaling.errors import BadFitSetting
+from assay.scaling.errors import BadFitSetting, Undetermined
 from assay.scaling.fit import DELTA, Fit, FitSpec, fit, refit
 from assay.scaling.law import Law
 from assay.scaling.observations import Observations
@@ -80,5 +81,12 @@ def log_mass(tau: float, delta: float) -> float:
 
 
 def sensitivity(found: Fit, deltas: Sequence[float] = DELTAS) -> dict[float, Fit]:
-    """The same fit with other deltas: what moves, hangs on a few runs."""
-    return {delta: refit(found, delta=delta) for delta in deltas}
+    """The same fit with other deltas: what moves, hangs on a few runs.
+
+    Deltas with which the runs determine nothing are left out.
+    """
+    table = {}
+    for delta in deltas:
+        with suppress(Undetermined):
+            table[delta] = refit(found, delta=delta)
+    return table

@@ -15,6 +15,7 @@ from assay.scaling.slopes import Floats
 HOPELESS = 1e8  # of the condition number: beyond it, double precision cannot tell either
 STEEP = 1e4  # collinear designs (D = 20 N at every size) lie beyond, sweeps of both below
 VAGUE = float(np.log(10) / (2 * 1.96))  # of log(parameter): the 95 % interval spans a factor of 10
+TRACE = 1e-6  # the least change of a log prediction, a unit of the parameter, that is seen at all
 COLLINEAR = 0.999  # correlation of two inputs in logs
 
 
@@ -29,15 +30,19 @@ def report(task: Problem, z: Floats, moves: Floats) -> Report:
     """The condition number and what to say about it; refuses where nothing is determined."""
     residual, slopes = task.look(z)
     j = moves.T @ slopes
-    condition, weak = conditioning(j)
-    labels = free_names(task, moves)
+    # A parameter that ran off to where it changes nothing is a warning (below); only what the
+    # others leave open among themselves is a reason to refuse.
+    seen = np.abs(j).max(axis=1) > TRACE
+    condition, weak = conditioning(j[seen])
+    labels = free_names(task, moves[:, seen])
     if condition > HOPELESS:
         raise Undetermined(
             f"{task.law.name}: the runs do not determine {combination(labels, weak)}: the"
             f" predictions are the same whatever they are. {cure(task)}"
         )
     errors = np.abs(moves) @ rough_errors(residual, j, task.delta)
-    unknown = vague(task, z, errors)
+    unseen = np.abs(moves[:, ~seen]).any(axis=1)
+    unknown = vague(task, z, np.where(unseen, np.inf, errors))
     warnings = (
         *steep(condition, labels, weak, task),
         *(not_identified(name, said) for name, said in unknown.items()),
@@ -51,6 +56,8 @@ def conditioning(j: Floats) -> tuple[float, Floats]:
 
     Each row is scaled to length one first: the unit of a parameter is nobody's fault.
     """
+    if not len(j):
+        return 1.0, np.zeros(0)
     length = np.linalg.norm(j, axis=1)
     if not (length > 0).all():
         return np.inf, (length == 0).astype(float)
