@@ -121,16 +121,17 @@ def test_too_few_runs_are_refused(law):
 
 
 DATA_SETS, REPLICATES, RUNS, NOISE = 20, 80, 120, 0.001
+MANY = 9  # parameters, from which on a bootstrap takes seconds
 hits: dict[str, float] = {}
 
 
 @every_law
 def test_intervals_cover_the_truth_at_the_stated_rate(law):
-    covered = [covers(law, seed) for seed in range(DATA_SETS)]
-    hits[law.name] = float(np.mean(covered))
+    sets = DATA_SETS if len(law.parameters) < MANY else DATA_SETS // 2
+    hits[law.name] = float(np.mean([covers(law, seed) for seed in range(sets)]))
     # 95 % intervals from 80 replicates cover 93 %. Parameters of one law hit and miss together,
-    # so that a law counts like 20 throws: 0.75 lies 3 sigma below.
-    assert hits[law.name] >= 0.75
+    # so that a law counts like 20 throws (or 10): 3 sigma below are 0.76 (and 0.69).
+    assert hits[law.name] >= (0.75 if sets == DATA_SETS else 0.68)
 
 
 def test_intervals_cover_the_truth_over_all_laws_together():
