@@ -7,7 +7,7 @@
     holdout(found)                               # holdout.py: the largest runs, left out
     sensitivity(found)                           # choosing.py: another Huber delta, ties, AICc
 
-The objective is Hoffmann et al. 2022 (arXiv 2203.15556), equation 10: the *sum* over runs of
+The objective is Hoffmann et al. 2022 (arXiv 2203.15556), section 3.3: the *sum* over runs of
 Huber(log prediction - log observation). The sum, not the mean: with the mean, optimisers judge
 the objective of 1e-6 small enough and stop early (Besiroglu et al. 2024, arXiv 2404.10102).
 """

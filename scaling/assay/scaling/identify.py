@@ -78,7 +78,7 @@ def whitener(j: Floats) -> Floats:
 
 
 def rough_errors(residual: Floats, j: Floats, delta: float) -> Floats:
-    """Standard errors of an M-estimator (Huber & Ronchetti 2009, equation 7.38 in outline)."""
+    """Standard errors of an M-estimator (Huber & Ronchetti 2009, chapter 7, in outline)."""
     # A delta far below the noise leaves too few runs in the quadratic zone to count them.
     zone = max(delta, 0.5 * float(np.median(np.abs(residual))), 1e-300)
     inside = max(float(np.mean(np.abs(residual) <= zone)), 1 / len(residual))

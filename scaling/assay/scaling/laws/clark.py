@@ -1,7 +1,7 @@
 """Loss of routed models from dense size and the number of experts.
 
-Clark et al. 2022, "Unified Scaling Laws for Routed Language Models" (arXiv 2202.01169), equations
-1 and 8: with logs to base 10 and a saturated number of experts E^,
+Clark et al. 2022, "Unified Scaling Laws for Routed Language Models" (arXiv 2202.01169):
+with logs to base 10 and a saturated number of experts E^,
 
     log L = a log N + b log E^ + c log N log E^ + d,
     1/E^ = 1 / (E - 1 + 1 / (1/E_start - 1/E_max)) + 1/E_max.

@@ -1,8 +1,8 @@
 """Loss of a mixture of experts from how finely its experts are split.
 
-Krajewski et al. 2024, "Scaling Laws for Fine-Grained Mixture of Experts" (arXiv 2402.07871),
-equation 7: L = c + (g / G^gamma + a) / N^alpha + b / D^beta, at 64 experts. It falls with G for
-ever and so cannot express an optimal granularity (Tian et al. 2025 find one near 12); its G counts
+Krajewski et al. 2024, "Scaling Laws for Fine-Grained Mixture of Experts" (arXiv 2402.07871):
+L = c + (g / G^gamma + a) / N^alpha + b / D^beta, at 64 experts. It falls with G for
+ever and so cannot express an optimal granularity (arXiv 2507.17702 finds one near 12); its G counts
 4 d / d_expert where theirs counts 2 d / d_expert. The dense baseline is in chinchilla.py.
 """
 

@@ -1,7 +1,7 @@
 """The cheapest model of a given loss when it will also be served.
 
 Sardana et al. 2024, "Beyond Chinchilla-Optimal: Accounting for Inference in Language Model Scaling
-Laws" (arXiv 2401.00448), equation 4: minimise 6 N D + 2 N D_inf at fixed loss. The loss is
+Laws" (arXiv 2401.00448): minimise 6 N D + 2 N D_inf at fixed loss. The loss is
 Chinchilla's; what is new is the price. The more is served, the smaller and longer-trained the
 model should be.
 """

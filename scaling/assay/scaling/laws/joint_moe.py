@@ -1,7 +1,7 @@
 """Loss of a mixture of experts from active parameters, tokens and the number of experts.
 
 Ludziejewski et al. 2025, "Joint MoE Scaling Laws: Mixture of Experts Can Be Memory Efficient"
-(arXiv 2502.05172), equation 9 and table 3: over 280 models of up to 5B parameters,
+(arXiv 2502.05172): over 280 models of up to 5B parameters,
 
     L = a E^delta N^(alpha + gamma ln E) + b E^omega D^(beta + zeta ln E) + c,
 
@@ -20,7 +20,7 @@ from assay.scaling.slopes import Floats, log_sum_exp
 
 LUDZIEJEWSKI_2025 = Published(
     name="ludziejewski2025",
-    source="Ludziejewski et al. 2025 (arXiv 2502.05172), table 3",
+    source="Ludziejewski et al. 2025 (arXiv 2502.05172)",
     coefficients={
         "a": 35.91,
         "alpha": -0.1889,

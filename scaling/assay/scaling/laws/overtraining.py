@@ -1,7 +1,7 @@
 """Loss and downstream error of models trained longer than compute-optimal.
 
 Gadre et al. 2024, "Language models scale reliably with over-training and on downstream tasks"
-(arXiv 2403.08540), equations 4 and 5. In compute C = 6ND and token multiplier M = D/N,
+(arXiv 2403.08540). In compute C = 6ND and token multiplier M = D/N,
 
     L = E + (a M^eta + b M^-eta) C^-eta,       error = epsilon - k exp(-gamma L).
 
@@ -25,7 +25,7 @@ FIVE_RUNS = {"params": (1.06e7, 4.12e8), "tokens": (2.11e8, 8.24e9)}
 def trained_on(corpus: str, E: float, a: float, b: float, eta: float) -> Published:
     return Published(
         name=f"gadre2024-{corpus}",
-        source=f"Gadre et al. 2024 (arXiv 2403.08540), table 6, {corpus}: least squares on the loss"
+        source=f"Gadre et al. 2024 (arXiv 2403.08540), {corpus}: least squares on the loss"
         " of five small runs, repeated here to more digits",
         coefficients={"E": E, "a": a, "b": b, "eta": eta},
         mark="verified",

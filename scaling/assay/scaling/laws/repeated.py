@@ -1,12 +1,12 @@
 """Loss when data are repeated: a repeated token, and a parameter too many, are worth less.
 
-Muennighoff et al. 2023, "Scaling Data-Constrained Language Models" (arXiv 2305.16264), equations
-5 and 6 and the authors' parametric_fit notebook. With U unique tokens seen R_D times more,
+Muennighoff et al. 2023, "Scaling Data-Constrained Language Models" (arXiv 2305.16264), and
+the authors' parametric_fit notebook. With U unique tokens seen R_D times more,
 
     L = E + A / N'^alpha + B / D'^beta,    D' = U + U R_D* (1 - exp(-R_D / R_D*)),
 
 and the same for N' beyond the size that is optimal for U tokens. On the 182 released runs R_D* and
-R_N* are not identified: the objective is lower at (47, 2.3) than at the published (15.4, 5.3).
+R_N* are not identified: the objective is lower at (95, 1.7) than at the published (15.4, 5.3).
 """
 
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ class Repeated:
 
 
 def optimal_size(A: Floats, B: Floats, alpha: Floats, beta: Floats, tokens: Floats) -> Floats:
-    """The size for which `tokens` are compute-optimal (their appendix A)."""
+    """The size for which `tokens` are compute-optimal."""
     log_balance = (np.log(alpha * A) - np.log(beta * B)) / (alpha + beta)
     return np.exp((np.log(tokens) + log_balance) * (beta / alpha) + log_balance)
 

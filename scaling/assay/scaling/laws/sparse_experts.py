@@ -1,7 +1,7 @@
 """Loss of a mixture of experts from the share of its parameters that a token leaves idle.
 
 Abnar et al. 2025, "Parameters vs FLOPs: Scaling Laws for Optimal Sparsity for Mixture-of-Experts
-Language Models" (arXiv 2501.12370), equation 3:
+Language Models" (arXiv 2501.12370):
 
     L = a / N^alpha + b / D^beta + c / (1 - S)^lambda + d / ((1 - S)^delta N^gamma) + e,
 
