@@ -34,7 +34,9 @@ class Budget:
 
 def parse(text: str) -> Budget:
     """Read "20000docs", "1.5e9tokens", "10GB", "10%" or "10%tokens"."""
-    found = re.fullmatch(r"\s*([0-9][0-9_,]*\.?[0-9]*(?:[eE][+-]?[0-9]+)?)\s*(%?)\s*([A-Za-z]*)\s*", text)
+    found = re.fullmatch(
+        r"\s*([0-9][0-9_,]*\.?[0-9]*(?:[eE][+-]?[0-9]+)?)\s*(%?)\s*([A-Za-z]*)\s*", text
+    )
     if not found:
         raise BadBudget(f"cannot read the budget {text!r}: {FORMS}")
     number, percent, word = found.groups()

@@ -63,10 +63,17 @@ def joined(parts: Iterable[Scored]) -> Scored:
     """Several runs of rows as one, in the order given; at least one is needed."""
     rows = list(parts)
     columns = ("scores", "key", "content", "row", "shard", "size", "tokens")
-    stacked = {name: np.concatenate([getattr(part, name) for part in rows]) for name in columns}
+    stacked: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in rows]) for name in columns
+    }
     return replace(
         rows[0],
         **stacked,
         id=pa.concat_arrays([part.id for part in rows]),
         source=pa.concat_arrays([part.source for part in rows]),
     )
+
+
+def best(scores: Floats) -> Floats:
+    """One score for each document where there are several: the highest."""
+    return scores.max(axis=1) if scores.shape[1] else np.zeros(len(scores))

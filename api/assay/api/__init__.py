@@ -1,0 +1,1 @@
+"""The faces: command line and, later, HTTP. No decision is taken here."""

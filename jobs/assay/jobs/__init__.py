@@ -1,0 +1,1 @@
+"""Durable work: who carries out the parts of a selection, and where."""

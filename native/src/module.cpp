@@ -1,0 +1,487 @@
+// The Python face of the kernels: conversions, bounds, releasing the GIL; nothing else.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <optional>
+
+#include "ngrams.hpp"
+#include "windows.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace assay {
+namespace {
+
+// --- what comes in -------------------------------------------------------------------------------
+
+constexpr char accepted[] =
+    "one Arrow array of type string, large_string, string_view, binary, large_binary or binary_view";
+
+std::string name_of_type(nb::handle object) {
+  return nb::cast<std::string>(nb::type_name(object.type()));
+}
+
+nb::object arrow_capsules(nb::handle object) {
+  if (nb::hasattr(object, "__arrow_c_array__")) return object.attr("__arrow_c_array__")();
+  std::string message = std::string("texts must be ") + accepted + ", not " + name_of_type(object);
+  if (nb::hasattr(object, "chunks"))
+    message += ": pass its chunks one at a time, or combine_chunks() first";
+  throw nb::type_error(message.c_str());
+}
+
+template <class T>
+T& capsule_content(nb::handle capsule, const char* name) {
+  void* content = PyCapsule_GetPointer(capsule.ptr(), name);
+  if (!content) throw nb::python_error();
+  return *static_cast<T*>(content);
+}
+
+// Keeps the Arrow data alive for as long as its texts are looked at.
+class Column {
+ public:
+  explicit Column(nb::handle object) {
+    nb::tuple capsules(arrow_capsules(object));
+    schema_ = capsules[0], array_ = capsules[1];
+    auto& schema = capsule_content<ArrowSchema>(schema_, "arrow_schema");
+    auto& array = capsule_content<ArrowArray>(array_, "arrow_array");
+    std::string_view format = schema.format;
+    bool known = format == "u" || format == "U" || format == "z" || format == "Z" ||
+                 format == "vu" || format == "vz";
+    if (!known || schema.dictionary) {
+      std::string found = nb::hasattr(object, "type")
+                              ? nb::cast<std::string>(nb::str(nb::object(object.attr("type"))))
+                              : "format '" + std::string(format) + "'";
+      if (schema.dictionary) found += " (cast it first)";
+      std::string message = std::string("texts must be ") + accepted + ", not " + name_of_type(object) +
+                            " of type " + found;
+      throw nb::type_error(message.c_str());
+    }
+    texts_.emplace(array, format);
+  }
+
+  const Texts& texts() const { return *texts_; }
+
+ private:
+  nb::object schema_, array_;
+  std::optional<Texts> texts_;
+};
+
+Text view(const nb::bytes& text) {
+  if (text.size() > longest_text) throw nb::value_error("text is longer than 2^31 - 1 bytes");
+  return {reinterpret_cast<const u8*>(text.c_str()), text.size()};
+}
+
+// A C-contiguous array of the caller's, through the buffer protocol, so that nothing is ever copied.
+class Array {
+ public:
+  Array(nb::handle object, const char* name, const std::string& wanted, const char* kinds,
+        bool writable)
+      : message_(std::string(name) + " must be " + wanted) {
+    if (!PyObject_CheckBuffer(object.ptr())) refuse(name_of_type(object));
+    if (PyObject_GetBuffer(object.ptr(), &buffer_, PyBUF_FORMAT | PyBUF_STRIDES)) {
+      PyErr_Clear();
+      refuse("a " + name_of_type(object) + " that lends no buffer");
+    }
+    try {
+      check(kinds, writable);
+    } catch (...) {
+      PyBuffer_Release(&buffer_);
+      throw;
+    }
+  }
+
+  Array(const Array&) = delete;
+  ~Array() { PyBuffer_Release(&buffer_); }
+
+  char kind() const { return kind_; }
+  size_t dimensions() const { return static_cast<size_t>(buffer_.ndim); }
+  size_t length(size_t axis) const { return static_cast<size_t>(buffer_.shape[axis]); }
+
+  template <class T>
+  T* data() const {
+    return static_cast<T*>(buffer_.buf);
+  }
+
+  [[noreturn]] void refuse(const std::string& found) const {
+    throw nb::value_error((message_ + ", not " + found).c_str());
+  }
+
+  std::string shape() const {
+    std::string text = "(";
+    for (size_t axis = 0; axis < dimensions(); axis++)
+      text += (axis ? ", " : "") + std::to_string(length(axis));
+    return text + (dimensions() == 1 ? ",)" : ")");
+  }
+
+ private:
+  // One letter for the element: i int64, u uint64, f float32, d float64.
+  void check(const char* kinds, bool writable) {
+    std::string_view format = buffer_.format ? buffer_.format : "B";
+    if (format.size() == 2 && (format[0] == '=' || format[0] == '<' || format[0] == '@'))
+      format.remove_prefix(1);
+    char letter = format.size() == 1 ? format[0] : '?';
+    if ((letter == 'l' || letter == 'q') && buffer_.itemsize == 8) kind_ = 'i';
+    if ((letter == 'L' || letter == 'Q') && buffer_.itemsize == 8) kind_ = 'u';
+    if (letter == 'f' || letter == 'd') kind_ = letter;
+    if (kind_ == 0 || !std::strchr(kinds, kind_))
+      refuse("elements of format '" + std::string(buffer_.format ? buffer_.format : "B") + "'");
+    if (!PyBuffer_IsContiguous(&buffer_, 'C')) refuse("an array with strides");
+    if (writable && buffer_.readonly) refuse("a read-only array");
+    if (reinterpret_cast<uintptr_t>(buffer_.buf) % static_cast<size_t>(buffer_.itemsize))
+      refuse("an array that is not aligned");
+  }
+
+  std::string message_;
+  Py_buffer buffer_ = {};
+  char kind_ = 0;
+};
+
+enum class Features { fast, reference };
+
+struct Definition {
+  Features features;
+  size_t orders;
+  u64 buckets;
+
+  u64 slots() const { return features == Features::fast ? orders * buckets : buckets; }
+};
+
+Definition definition(const std::string& features, int64_t orders, int64_t buckets) {
+  Definition result;
+  if (features == "fast")
+    result.features = Features::fast;
+  else if (features == "reference")
+    result.features = Features::reference;
+  else
+    throw nb::value_error(("features must be 'fast' or 'reference', not '" + features + "'").c_str());
+  if (orders < 1 || orders > static_cast<int64_t>(most_orders))
+    throw nb::value_error(("orders must be 1 to 8, not " + std::to_string(orders)).c_str());
+  if (buckets < 1 || buckets > int64_t{1} << 31)
+    throw nb::value_error(("buckets must be 1 to 2^31, not " + std::to_string(buckets)).c_str());
+  result.orders = static_cast<size_t>(orders);
+  result.buckets = static_cast<u64>(buckets);
+  return result;
+}
+
+size_t checked_width(int64_t width) {
+  if (width < 1 || width > static_cast<int64_t>(widest_window))
+    throw nb::value_error(("width must be 1 to 2^20, not " + std::to_string(width)).c_str());
+  return static_cast<size_t>(width);
+}
+
+// Scratch is the thread's own; after a large document most of it is given back.
+template <class Use>
+auto with_scratch(Use use) {
+  static thread_local Scratch scratch;
+  struct Shrink {
+    ~Shrink() { scratch.shrink(); }
+  } shrink;
+  return use(scratch);
+}
+
+template <class Use>
+auto with_features(const Definition& definition, Use use) {
+  if (definition.features == Features::fast) {
+    FastFeatures features(definition.orders, definition.buckets);
+    return use(features);
+  }
+  ReferenceFeatures features(definition.orders, definition.buckets);
+  return use(features);
+}
+
+// --- what goes out -------------------------------------------------------------------------------
+
+template <class T>
+using Numpy = nb::ndarray<nb::numpy, T>;
+
+template <class T>
+struct Column1 {
+  std::unique_ptr<T[]> data;
+  std::vector<size_t> shape;
+
+  explicit Column1(std::vector<size_t> shape) : shape(std::move(shape)) {
+    size_t count = 1;
+    for (size_t length : this->shape) count *= length;
+    data.reset(new T[std::max<size_t>(count, 1)]);
+  }
+
+  Numpy<T> numpy() {
+    T* memory = data.release();
+    nb::capsule owner(memory, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+    return Numpy<T>(memory, shape.size(), shape.data(), owner);
+  }
+};
+
+template <class T>
+Numpy<T> numpy(const std::vector<T>& values) {
+  Column1<T> out({values.size()});
+  if (!values.empty()) std::memcpy(out.data.get(), values.data(), values.size() * sizeof(T));
+  return out.numpy();
+}
+
+// --- the functions -------------------------------------------------------------------------------
+
+// One value per text, found without the GIL.
+template <class T, class Value>
+Numpy<T> each(nb::handle texts, Value value) {
+  Column column(texts);
+  Column1<T> out({column.texts().size()});
+  {
+    nb::gil_scoped_release release;
+    for (size_t row = 0; row < column.texts().size(); row++) out.data[row] = value(column.texts(), row);
+  }
+  return out.numpy();
+}
+
+Numpy<bool> py_valid_utf8(nb::object texts) {
+  return each<bool>(texts, [](const Texts& column, size_t row) {
+    return !column.is_null(row) && is_utf8(column[row]);
+  });
+}
+
+Numpy<u64> py_fingerprint(nb::object texts, u64 seed) {
+  return each<u64>(texts, [seed](const Texts& column, size_t row) {
+    return hash_bytes(column[row].data, column[row].size, seed);
+  });
+}
+
+Numpy<int64_t> py_count_tokens(nb::object texts) {
+  return each<int64_t>(texts, [](const Texts& column, size_t row) {
+    return with_scratch([&](Scratch& scratch) {
+      return static_cast<int64_t>(count_tokens(column[row], scratch));
+    });
+  });
+}
+
+u64 py_slots(const std::string& features, int64_t orders, int64_t buckets) {
+  return definition(features, orders, buckets).slots();
+}
+
+u64 py_add_ngrams(nb::object texts, nb::object counts, const std::string& features, int64_t orders,
+                  int64_t buckets) {
+  Definition wanted = definition(features, orders, buckets);
+  Column column(texts);
+  std::string entries = std::to_string(wanted.slots());
+  Array array(counts, "counts",
+              "a writable C-contiguous array of " + entries + " int64 (slots of '" + features + "')",
+              "i", true);
+  if (array.dimensions() != 1 || array.length(0) != wanted.slots())
+    array.refuse("one of shape " + array.shape());
+  nb::gil_scoped_release release;
+  return with_features(wanted, [&](auto& how) {
+    return with_scratch([&](Scratch& scratch) {
+      return add_ngrams(column.texts(), array.data<int64_t>(), how, scratch);
+    });
+  });
+}
+
+nb::tuple py_dot_ngrams(nb::object texts, nb::object table, const std::string& features,
+                        int64_t orders, int64_t buckets) {
+  Definition wanted = definition(features, orders, buckets);
+  Column column(texts);
+  std::string entries = std::to_string(wanted.slots());
+  Array array(table, "table",
+              "a C-contiguous array of float32 or float64 of shape (" + entries + ",) or (" + entries +
+                  ", columns)",
+              "fd", false);
+  if (array.dimensions() < 1 || array.dimensions() > 2 || array.length(0) != wanted.slots())
+    array.refuse("one of shape " + array.shape());
+  size_t columns = array.dimensions() == 2 ? array.length(1) : 1, rows = column.texts().size();
+  std::vector<size_t> shape = {rows};
+  if (array.dimensions() == 2) shape.push_back(columns);
+  Column1<double> sums(shape);
+  Column1<int64_t> ngrams({rows});
+  {
+    nb::gil_scoped_release release;
+    with_features(wanted, [&](auto& how) {
+      with_scratch([&](Scratch& scratch) {
+        auto run = [&](auto* numbers) {
+          dot_ngrams(column.texts(), numbers, columns, how, scratch, sums.data.get(),
+                     ngrams.data.get());
+        };
+        if (array.kind() == 'f')
+          run(array.data<const float>());
+        else
+          run(array.data<const double>());
+      });
+    });
+  }
+  return nb::make_tuple(sums.numpy(), ngrams.numpy());
+}
+
+nb::bytes py_lower(nb::bytes text) {
+  Text document = view(text);
+  std::string out;
+  {
+    nb::gil_scoped_release release;
+    with_scratch([&](Scratch& scratch) {
+      Lowered& lowered = scratch.lowered;
+      for_each_piece(document, lowered, [&](const Scan&, bool) {
+        out.append(reinterpret_cast<const char*>(lowered.text.data()), lowered.size);
+        lowered.keep_from(lowered.size);
+      });
+    });
+  }
+  return nb::bytes(out.data(), out.size());
+}
+
+std::vector<std::string> token_strings(const nb::bytes& text) {
+  Text document = view(text);
+  std::vector<std::string> out;
+  nb::gil_scoped_release release;
+  with_scratch([&](Scratch& scratch) {
+    for_each_tokens(document, scratch, [&](const Tokens& tokens) {
+      for (size_t i = 0; i < tokens.count; i++)
+        out.emplace_back(reinterpret_cast<const char*>(tokens.text) + tokens.starts[i],
+                         tokens.ends[i] - tokens.starts[i]);
+    });
+  });
+  return out;
+}
+
+nb::list py_tokens(nb::bytes text) {
+  nb::list out;
+  for (const std::string& token : token_strings(text)) out.append(nb::bytes(token.data(), token.size()));
+  return out;
+}
+
+nb::list py_list_ngrams(nb::bytes text, const std::string& features, int64_t orders,
+                        int64_t buckets) {
+  Definition wanted = definition(features, orders, buckets);
+  std::vector<std::string> tokens = token_strings(text);
+  Text document = view(text);
+  std::vector<u64> slots;
+  {
+    nb::gil_scoped_release release;
+    with_features(wanted, [&](auto& how) {
+      with_scratch([&](Scratch& scratch) {
+        for_each_batch(
+            1, [&](size_t) { return document; }, scratch, how, [](u64) {},
+            [&](const Batch& batch) {
+              for (size_t i = 0; i < batch.count; i++)
+                for (size_t order = 0; order < how.orders() && i >= batch.first(order); order++)
+                  slots.push_back(batch.slot[order][i]);
+            });
+      });
+    });
+  }
+  nb::list out;
+  size_t next = 0;
+  for (size_t i = 0; i < tokens.size(); i++) {
+    std::string ngram = tokens[i];
+    for (size_t order = 1; order <= std::min(wanted.orders, i + 1); order++) {
+      if (order > 1) ngram = tokens[i + 1 - order] + " " + ngram;
+      out.append(nb::make_tuple(nb::bytes(ngram.data(), ngram.size()), order, slots[next++]));
+    }
+  }
+  return out;
+}
+
+Numpy<u64> py_windows(nb::bytes text, int64_t width) {
+  Windows windows(checked_width(width));
+  Text document = view(text);
+  std::vector<u64> hashes;
+  {
+    nb::gil_scoped_release release;
+    with_scratch([&](Scratch& scratch) {
+      for_each_window(document, scratch, windows, [&](u64 hash) { hashes.push_back(hash); });
+    });
+  }
+  return numpy(hashes);
+}
+
+nb::tuple py_find_windows(nb::object texts, int64_t width, nb::object wanted) {
+  size_t checked = checked_width(width);
+  Column column(texts);
+  Array array(wanted, "wanted", "a C-contiguous array of uint64 in strictly ascending order", "u",
+              false);
+  if (array.dimensions() != 1) array.refuse("one of shape " + array.shape());
+  const u64* hashes = array.data<const u64>();
+  size_t count = array.length(0);
+  Found found;
+  bool ascending;
+  {
+    nb::gil_scoped_release release;
+    ascending = std::adjacent_find(hashes, hashes + count, std::greater_equal<>()) == hashes + count;
+    if (ascending)
+      found = with_scratch([&](Scratch& scratch) {
+        return find_windows(column.texts(), checked, hashes, count, scratch);
+      });
+  }
+  if (!ascending) array.refuse("an unsorted one or one with repeats (use numpy.unique)");
+  return nb::make_tuple(numpy(found.rows), numpy(found.places));
+}
+
+std::string simd_name(Simd level) {
+  return level == Simd::avx512 ? "avx512" : level == Simd::avx2 ? "avx2" : "portable";
+}
+
+std::string py_force_simd(const std::string& name) {
+  std::string known;
+  for (Simd level : {Simd::portable, Simd::avx2, Simd::avx512}) {
+    if (level > best_simd()) break;
+    if (name == simd_name(level)) return simd_name(simd.exchange(level));
+    known += (known.empty() ? "'" : ", '") + simd_name(level) + "'";
+  }
+  throw nb::value_error(("this machine has " + known + ", not '" + name + "'").c_str());
+}
+
+}  // namespace
+}  // namespace assay
+
+NB_MODULE(kernels, m) {
+  using namespace assay;
+  m.doc() = "Kernels over Arrow text columns. No copy of the text is made and the GIL is released.";
+  m.attr("UNICODE_VERSION") = unicode::version;
+  nb::dict features;
+  features["fast"] = "fast-1";
+  features["reference"] = "reference-1";
+  m.attr("FEATURES") = features;
+
+  m.def("valid_utf8", &py_valid_utf8, nb::arg("texts").none(),
+        "bool (n,): is the text UTF-8, as strictly as bytes.decode sees it? A null is not.\n\n"
+        "TypeError if texts is not one Arrow text array.");
+  m.def("fingerprint", &py_fingerprint, nb::arg("texts").none(), "seed"_a = 0,
+        "uint64 (n,): the 64-bit hash \"hash-1\" of each text's bytes, the same on every machine.\n\n"
+        "Not a cryptographic hash. TypeError if texts is not one Arrow text array.");
+  m.def("count_tokens", &py_count_tokens, nb::arg("texts").none(),
+        "int64 (n,): how many matches of `\\w+|[^\\w\\s]+` the lowered text has.\n\n"
+        "TypeError if texts is not one Arrow text array.");
+  m.def("slots", &py_slots, "features"_a, "orders"_a, "buckets"_a,
+        "The length of a table: orders * buckets for \"fast\", buckets for \"reference\".\n\n"
+        "ValueError for unknown features, orders outside 1..8 or buckets outside 1..2**31.");
+  m.def("add_ngrams", &py_add_ngrams, nb::arg("texts").none(), nb::arg("counts").none(), "features"_a, "orders"_a, "buckets"_a,
+        "Count every n-gram of 1 to `orders` tokens into counts, int64 (slots,), in place.\n\n"
+        "Returns how many were added. Two threads need two arrays. ValueError if counts is not a\n"
+        "writable C-contiguous int64 array of exactly slots(features, orders, buckets) entries, or\n"
+        "if the settings are out of range; TypeError if texts is not one Arrow text array.");
+  m.def("dot_ngrams", &py_dot_ngrams, nb::arg("texts").none(), nb::arg("table").none(), "features"_a, "orders"_a, "buckets"_a,
+        "(sums, ngrams): table[slot] summed over a text's n-grams, and how many there were.\n\n"
+        "table is float32 or float64 (slots,) or (slots, k); sums is float64 (n,) or (n, k), ngrams\n"
+        "int64 (n,). The n-grams that end with token i are added, shortest first, to running sum\n"
+        "i % 8 in float64; in the end ((0+4)+(2+6)) + ((1+5)+(3+7)) of these: the same bits on every\n"
+        "machine and in every batch.\n"
+        "ValueError if table has another shape, type or layout or the settings are out of range;\n"
+        "TypeError if texts is not one Arrow text array.");
+  m.def("lower", &py_lower, "text"_a,
+        "text lowered as str.lower does it; bytes that are not UTF-8 stay as they are.");
+  m.def("tokens", &py_tokens, "text"_a,
+        "The tokens of the lowered text. A byte that is not UTF-8 is like a punctuation mark.");
+  m.def("list_ngrams", &py_list_ngrams, "text"_a, "features"_a, "orders"_a, "buckets"_a,
+        "(tokens joined by a space, order, slot) of each n-gram, by their last token, and then\n"
+        "the shortest first, which is the order in which dot_ngrams adds them.\n\n"
+        "ValueError if the settings are out of range.");
+  m.def("windows", &py_windows, "text"_a, "width"_a,
+        "uint64 (max(0, tokens - width + 1),): the hash of each run of `width` tokens, in order.\n\n"
+        "ValueError if width is outside 1..2**20.");
+  m.def("find_windows", &py_find_windows, nb::arg("texts").none(), "width"_a, nb::arg("wanted").none(),
+        "(rows, places), int64 (hits,) each: texts[row] has the window wanted[place].\n\n"
+        "Each pair once, by row, then by place. wanted is uint64 (m,), ascending, without repeats,\n"
+        "else ValueError; TypeError if texts is not one Arrow text array.");
+  m.def("_force_simd", &py_force_simd, "name"_a,
+        "For tests: use \"portable\", \"avx2\" or \"avx512\" from now on; returns what was in use.");
+}

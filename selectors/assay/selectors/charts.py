@@ -1,0 +1,474 @@
+"""Small pictures as SVG, made by hand: two distributions, and shares before and after.
+
+They are read by people, so axes have units, ticks are round, bins tell their numbers on hover, and
+the colours (after Okabe and Ito 2008) differ in lightness too: for the colour-blind, and on paper.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from unicodedata import east_asian_width
+
+from markupsafe import Markup, escape
+
+from assay.selectors.alarms import percent, printable
+
+STYLE = """
+.chart { font: 12px system-ui, -apple-system, "Segoe UI", "Noto Sans", sans-serif; }
+.chart text { fill: #24292f; }
+.chart .quiet { fill: #5c6670; }
+.chart .strong { font-weight: 600; }
+.chart .title { font-size: 15px; font-weight: 600; }
+.chart .number { font-variant-numeric: tabular-nums; }
+.chart .line { stroke: #dfe3e8; stroke-width: 1; fill: none; }
+.chart .base { stroke: #8b949e; stroke-width: 1; fill: none; }
+.chart .cut { stroke: #24292f; stroke-width: 1.25; stroke-dasharray: 4 3; fill: none; }
+.chart .front { fill: #0072b2; }
+.chart .back { fill: #b8c0c9; }
+.chart .over { fill: #0072b2; fill-opacity: .55; stroke: #0072b2; stroke-width: 1.5; }
+.chart .under { fill: #b8c0c9; fill-opacity: .65; stroke: #8b949e; stroke-width: 1; }
+.chart .paper { fill: #ffffff; }
+.chart .hover { fill: transparent; }
+.chart .hover:hover { fill: #24292f; fill-opacity: .07; }
+@media (prefers-color-scheme: dark) {
+  .chart text { fill: #e6edf3; }
+  .chart .quiet { fill: #9aa5b1; }
+  .chart .line { stroke: #2b323b; }
+  .chart .base { stroke: #6e7985; }
+  .chart .cut { stroke: #e6edf3; }
+  .chart .front { fill: #56b4e9; }
+  .chart .back { fill: #59636e; }
+  .chart .over { fill: #56b4e9; fill-opacity: .5; stroke: #56b4e9; }
+  .chart .under { fill: #59636e; fill-opacity: .6; stroke: #7d8894; }
+  .chart .paper { fill: #0f1419; }
+  .chart .hover:hover { fill: #ffffff; fill-opacity: .09; }
+}
+"""
+LETTER = 6.8  # width of an average letter at 12 px: labels are fitted by it, as no font is at hand
+ROW = 28  # height of a row of shares
+
+
+@dataclass(frozen=True)
+class Series:
+    """One of the two distributions of a picture: a name, and documents per bin."""
+
+    name: str
+    counts: Sequence[int]
+    total: int
+
+    def share(self, place: int) -> float:
+        return self.counts[place] / max(self.total, 1)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What runs along the bottom: its title, and how a value becomes a place and a label."""
+
+    title: str
+    edges: Sequence[float]
+    log: bool = False
+    mark: float | None = None  # a line across the picture
+    mark_name: str = ""
+
+    def at(self, value: float) -> float:
+        """From 0 to 1."""
+        low, high = self._place(self.edges[0]), self._place(self.edges[-1])
+        return (self._place(value) - low) / (high - low)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        make = log_ticks if self.log else ticks
+        return make(float(self.edges[0]), float(self.edges[-1]))
+
+    def _place(self, value: float) -> float:
+        return math.log2(max(value, 0.5)) if self.log else value
+
+
+@dataclass(frozen=True)
+class Share:
+    """A row of shares: a group's part of the corpus, and of what is kept."""
+
+    name: str
+    corpus: float
+    kept: float
+    lift: float | None
+    detail: str = ""
+
+
+# The pictures ----------------------------------------------------------------------------------
+
+
+def distributions(
+    axis: Axis, back: Series, front: Series, width: int = 640, height: int = 260
+) -> Markup:
+    """Two distributions, one over the other, each adding up to 100 %."""
+    body = _distributions(axis, back, front, width, height)
+    return picture(width, height, f"{back.name} and {front.name} by {axis.title}", body)
+
+
+def shares(rows: Sequence[Share], width: int = 640) -> Markup:
+    """Bars in pairs, with what they come to."""
+    height = shares_height(len(rows))
+    return picture(width, height, "Shares of the kept text and of the corpus", _shares(rows, width))
+
+
+def chosen(
+    title: str, subtitle: str, rows: Sequence[Share], axis: Axis, back: Series, front: Series
+) -> Markup:
+    """What was chosen, in one picture that stands alone."""
+    gap, side, wide = 28, 24, 480
+    columns = 2 if rows else 1
+    inside = max(shares_height(len(rows)), 280)
+    height = inside + 108
+    width = 2 * side + columns * wide + (columns - 1) * gap if rows else 2 * side + 640
+    panel = wide if rows else 640
+    parts = [
+        tag("rect", width=width, height=height, class_="paper"),
+        text(side, 34, title, class_="title"),
+        text(side, 54, subtitle, class_="quiet"),
+    ]
+    if rows:
+        parts.append(moved(side, 84, _shares(rows, wide)))
+    left = side + wide + gap if rows else side
+    parts.append(moved(left, 84, _distributions(axis, back, front, panel, min(inside, 400))))
+    return picture(width, height, title, Markup("").join(parts), standalone=True)
+
+
+def picture(width: int, height: int, label: str, body: Markup, standalone: bool = False) -> Markup:
+    style = tag("style", Markup(STYLE)) if standalone else Markup("")
+    size = {"width": width, "height": height} if standalone else {}
+    return tag(
+        "svg",
+        style + tag("title", clean(label)) + body,
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {width} {height}",
+        role="img",
+        class_="chart",
+        **size,
+    )
+
+
+# Two distributions -----------------------------------------------------------------------------
+
+
+def _distributions(axis: Axis, back: Series, front: Series, width: int, height: int) -> Markup:
+    left, right, top, bottom = 46, 14, 40, 46
+    plot_width, plot_height = width - left - right, height - top - bottom
+    bins = range(len(axis.edges) - 1)
+    most = max([series.share(n) for series in (back, front) for n in bins], default=0) or 1.0
+    step = tick_step(most / 3.2)
+    ceiling = math.ceil(most / step - 1e-9) * step
+
+    def x(value: float) -> float:
+        return left + plot_width * axis.at(value)
+
+    def y(share: float) -> float:
+        return top + plot_height * (1 - share / ceiling)
+
+    floor = top + plot_height
+    parts = [_legend(left, 14, back, front)]
+    for n in range(round(ceiling / step) + 1):
+        parts += [
+            tag("path", d=f"M{left} {at(y(n * step))}H{width - right}", class_="line"),
+            text(left - 7, y(n * step) + 4, _tick_percent(n * step, step), "end", "quiet number"),
+        ]
+    parts += [
+        tag("path", d=_outline(axis, back, x, y, floor), class_="under"),
+        tag("path", d=_outline(axis, front, x, y, floor), class_="over"),
+        tag("path", d=f"M{left} {at(floor)}H{width - right}", class_="base"),
+        *_x_labels(axis, x, floor, left, width - right),
+        text(left + plot_width / 2, height - 6, axis.title, "middle", "quiet"),
+    ]
+    if axis.mark is not None and axis.edges[0] <= axis.mark <= axis.edges[-1]:
+        parts += _mark(axis, x(axis.mark), top, floor, width - right)
+    parts += [_bin(axis, n, back, front, x, top, plot_height) for n in bins]
+    return Markup("").join(parts)
+
+
+def _outline(
+    axis: Axis,
+    series: Series,
+    x: Callable[[float], float],
+    y: Callable[[float], float],
+    floor: float,
+) -> str:
+    """Steps from bin to bin; closed along the floor, and only where there is something."""
+    pieces: list[str] = []
+    drawing = False
+    for n in range(len(axis.edges) - 1):
+        share = series.share(n)
+        if share and not drawing:
+            pieces.append(f"M{at(x(axis.edges[n]))} {at(floor)}")
+        if share:
+            pieces.append(f"V{at(y(share))}H{at(x(axis.edges[n + 1]))}")
+        elif drawing:
+            pieces.append(f"V{at(floor)}Z")
+        drawing = bool(share)
+    return "".join(pieces) + (f"V{at(floor)}Z" if drawing else "") or "M0 0"
+
+
+def _x_labels(
+    axis: Axis, x: Callable[[float], float], floor: float, first: float, last: float
+) -> list[Markup]:
+    parts: list[Markup] = []
+    free = -math.inf
+    for value, label in axis.ticks():
+        place, half = x(value), len(label) * LETTER / 2
+        if place < first - 0.5 or place > last + 0.5:
+            continue
+        parts.append(tag("path", d=f"M{at(place)} {at(floor)}v4", class_="base"))
+        # A label that would touch the one before is left out; its tick stays.
+        if place - half > free + 8:
+            parts.append(text(place, floor + 18, label, "middle", "quiet number"))
+            free = place + half
+    return parts
+
+
+def _mark(axis: Axis, place: float, top: float, floor: float, last: float) -> list[Markup]:
+    fits = place + 6 + len(axis.mark_name) * LETTER < last
+    beside = text(place + (6 if fits else -6), top + 4, axis.mark_name, "start" if fits else "end")
+    return [tag("path", d=f"M{at(place)} {at(top - 8)}V{at(floor)}", class_="cut"), beside]
+
+
+def _bin(
+    axis: Axis,
+    n: int,
+    back: Series,
+    front: Series,
+    x: Callable[[float], float],
+    top: float,
+    height: float,
+) -> Markup:
+    low, high = axis.edges[n], axis.edges[n + 1]
+    scale = float(axis.edges[-1]) - float(axis.edges[0])
+    between = f"{label_of(low, scale)} to {label_of(high, scale)}"
+    said = [
+        f"{series.name}: {series.counts[n]:,} ({percent(series.share(n))})"
+        for series in (front, back)
+    ]
+    return tag(
+        "rect",
+        tag("title", clean("\n".join([between, *said]))),
+        x=at(x(low)),
+        y=at(top),
+        width=at(max(x(high) - x(low), 0)),
+        height=at(height),
+        class_="hover",
+    )
+
+
+def _legend(left: float, top: float, back: Series, front: Series) -> Markup:
+    parts: list[Markup] = []
+    for series, kind in ((front, "over"), (back, "under")):
+        words = f"{series.name} ({amount(series.total)})"
+        parts += [
+            tag("rect", x=at(left), y=at(top - 9), width=12, height=10, rx=2, class_=kind),
+            text(left + 18, top, words),
+        ]
+        left += 18 + len(words) * LETTER + 22
+    return Markup("").join(parts)
+
+
+# Shares ----------------------------------------------------------------------------------------
+
+
+def shares_height(rows: int) -> int:
+    return 30 + rows * ROW + 6
+
+
+def _shares(rows: Sequence[Share], width: int) -> Markup:
+    names = min(max([breadth(row.name) for row in rows], default=0) + 4, width * 0.34)
+    left, right = names + 12, width - 174
+    most = max([max(row.corpus, row.kept) for row in rows], default=0) or 1.0
+    parts = [
+        tag("rect", x=at(left), y=5, width=12, height=10, rx=2, class_="front"),
+        text(left + 18, 14, "kept"),
+        tag("rect", x=at(left + 62), y=5, width=12, height=10, rx=2, class_="back"),
+        text(left + 80, 14, "corpus"),
+        text(right + 70, 14, "kept", "end", "quiet"),
+        text(right + 126, 14, "corpus", "end", "quiet"),
+        text(width, 14, "lift", "end", "quiet"),
+    ]
+    for number, row in enumerate(rows):
+        top = 30 + number * ROW
+        scale = (right - left) / most
+        parts += [
+            text(left - 10, top + 13, fitted(row.name, names), "end"),
+            _bar(left, top, row.kept * scale, "front"),
+            _bar(left, top + 10, row.corpus * scale, "back"),
+            text(right + 70, top + 13, percent(row.kept), "end", "number strong"),
+            text(right + 126, top + 13, percent(row.corpus), "end", "number quiet"),
+            text(width, top + 13, times(row.lift), "end", "number"),
+            _row_title(row, top, width),
+        ]
+    parts.append(tag("path", d=f"M{at(left)} 26v{len(rows) * ROW}", class_="base"))
+    return Markup("").join(parts)
+
+
+def _bar(left: float, top: float, length: float, kind: str) -> Markup:
+    if length <= 0:
+        return Markup("")
+    # What is there at all is seen: at least half a pixel.
+    return tag(
+        "rect", x=at(left), y=at(top), width=at(max(length, 0.5)), height=9, rx=1, class_=kind
+    )
+
+
+def _row_title(row: Share, top: float, width: float) -> Markup:
+    said = "\n".join(part for part in (row.name, row.detail) if part)
+    title = tag("title", clean(said))
+    return tag("rect", title, x=0, y=at(top - 4), width=at(width), height=ROW, class_="hover")
+
+
+# Numbers ---------------------------------------------------------------------------------------
+
+
+def ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Round values between two others, with labels."""
+    step = tick_step((high - low) / 6)
+    if not (math.isfinite(step) and high - low > abs(low) * 1e-9):
+        return [((low + high) / 2, significant((low + high) / 2))]
+    first, last = math.ceil(low / step - 1e-6), math.floor(high / step + 1e-6)
+    values = [n * step for n in range(first, last + 1)]
+    largest = max([abs(value) for value in values], default=0)
+    return [(value, tick_label(value, step, largest)) for value in values]
+
+
+def tick_label(value: float, step: float, largest: float) -> str:
+    """As many digits as tell a tick from the next; powers of ten where all would be long."""
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(step) + 1e-9)
+    if largest >= 1e7 or exponent < -4:
+        digits = max(0, math.floor(math.log10(abs(value)) + 1e-9) - exponent)
+        return minus(_short_power(f"{value:.{digits}e}"))
+    return minus(f"{value:,.{max(0, -exponent)}f}")
+
+
+def _short_power(shown: str) -> str:
+    """2e+09 as 2e9."""
+    number, _, power = shown.partition("e")
+    return f"{number}e{int(power)}"
+
+
+def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Powers of ten; also twos and fives where there is room."""
+    decades = math.log10(max(high, 1)) - math.log10(max(low, 0.5))
+    inside = (1,) if decades > 3.5 else (1, 2, 5) if decades > 1 else (1, 1.5, 2, 3, 4, 5, 6, 8)
+    powers = range(0, math.ceil(math.log10(max(high, 10))) + 1)
+    values = [step * 10**power for power in powers for step in inside]
+    zero = [(0.5, "0")] if low < 1 else []
+    whole = [value for value in values if low <= value <= high and value == int(value)]
+    return zero + [(value, amount(int(value))) for value in whole]
+
+
+def tick_step(least: float) -> float:
+    """The smallest of 1, 2, 5 times a power of ten that is no less."""
+    if not least > 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(least))
+    return next((n * power for n in (1, 2, 5) if n * power >= least * (1 - 1e-9)), 10 * power)
+
+
+def label_of(value: float, scale: float) -> str:
+    """A number with as many digits as a scale of this width needs."""
+    if value == 0 or (scale and abs(value) < scale * 1e-9):
+        return "0"
+    if abs(value) >= 1e7 or abs(value) < 1e-4:
+        return significant(value, 4)
+    digits = max(0, min(8, 2 - math.floor(math.log10(scale)))) if scale > 0 else 4
+    shown = f"{value:,.{digits}f}"
+    return minus(shown.rstrip("0").rstrip(".") if "." in shown else shown)
+
+
+def _tick_percent(share: float, step: float) -> str:
+    digits = max(0, -math.floor(math.log10(step * 100) + 1e-9))
+    return f"{share * 100:.{digits}f} %"
+
+
+def amount(number: float) -> str:
+    """12,345 as it is, then 1.23 M, 1.23 B, 1.23 T."""
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
+        if number >= size:
+            return f"{number / size:.3g} {letter}" if number < 1e3 * size else f"{number:.3g}"
+    return f"{number:,.0f}"
+
+
+def data(number: float) -> str:
+    """Bytes: 512 B, 4.93 MB."""
+    for size, letter in ((1e15, "PB"), (1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= size:
+            return f"{number / size:.3g} {letter}"
+    return f"{number:,.0f} B"
+
+
+def times(lift: float | None) -> str:
+    """×58.7; a dash where there is nothing to compare with."""
+    if lift is None:
+        return "–"
+    if lift < 0.01:
+        return "< 0.01×" if lift else "0×"
+    return f"{lift:,.0f}×" if lift >= 100 else f"{lift:.2f}×" if lift < 10 else f"{lift:.1f}×"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number with so many digits that count: −0.00431, 12,300."""
+    if value and not 1e-4 <= abs(value) < 1e7:
+        return minus(f"{value:.{digits}g}")
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
+    return minus(f"{value:,.{places}f}")
+
+
+def minus(shown: str) -> str:
+    return shown.replace("-", "−")
+
+
+# SVG -------------------------------------------------------------------------------------------
+
+
+def tag(name: str, body: Markup | str = "", **attributes: Any) -> Markup:
+    """An element. Attributes and text are escaped; an attribute `class_` is a class."""
+    said = "".join(_attribute(key, value) for key, value in attributes.items())
+    return Markup(f"<{name}{said}>{escape(body)}</{name}>" if body else f"<{name}{said}/>")
+
+
+def _attribute(key: str, value: Any) -> str:
+    return f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
+
+
+def text(x: float, y: float, said: str, anchor: str = "start", class_: str = "") -> Markup:
+    more = {"class_": class_} if class_ else {}
+    return tag("text", clean(said), x=at(x), y=at(y), text_anchor=anchor, **more)
+
+
+def moved(x: float, y: float, body: Markup) -> Markup:
+    return tag("g", body, transform=f"translate({at(x)} {at(y)})")
+
+
+def clean(said: str) -> str:
+    """Without what XML forbids or a reader cannot see."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if bad(c) else c for c in printable(said))
+
+
+def bad(character: str) -> bool:
+    return ord(character) & 0xFFFE == 0xFFFE or 0xD800 <= ord(character) <= 0xDFFF
+
+
+def fitted(said: str, width: float) -> str:
+    """The text, cut to a width."""
+    shown = printable(said[:200]).replace("\n", " ")
+    if breadth(shown) <= width:
+        return shown
+    while shown and breadth(shown + "…") > width:
+        shown = shown[:-1]
+    return shown + "…"
+
+
+def breadth(said: str) -> float:
+    """About how wide a text is drawn; Chinese, Japanese and Korean letters are twice as wide."""
+    return sum(2 * LETTER if east_asian_width(c) in "WF" else LETTER for c in said)
+
+
+def at(number: float) -> str:
+    """A coordinate: two digits after the point, and no more than are needed."""
+    return f"{number:.2f}".rstrip("0").rstrip(".")

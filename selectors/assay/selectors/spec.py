@@ -1,0 +1,108 @@
+"""What is asked of a selection: a value that can be written in a file."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import PurePath
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from assay.selectors import budget, catalog, storage
+from assay.selectors.errors import BadRequest, BadSetting, UnknownName
+from assay.selectors.shards import Reading
+
+Uris = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A selection to be made. Where it is written (`out`) is no part of what it is."""
+
+    method: str
+    raw: Uris
+    budget: str
+    out: str
+    target: Mapping[str, Uris] = field(default_factory=dict)  # name -> URIs
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    text_column: str = "text"
+    id_column: str | None = None  # None: "id" where there is one, else a hash of the text
+    group_by: str | None = None
+    max_bad_rows: int | None = None
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(self.text_column, self.id_column, self.group_by)
+
+
+def checked(spec: Spec) -> Spec:
+    """The spec, if it can be carried out, with every default of the method filled in."""
+    if not spec.raw:
+        raise BadRequest("nothing to select from: name the raw corpus with --raw URI")
+    if not spec.out:
+        raise BadRequest("nowhere to write: name the output with --out URI")
+    budget.parse(spec.budget)
+    selector = catalog.build(spec.method, spec.settings)
+    values = {f.name: getattr(spec, f.name) for f in fields(spec)}
+    return Spec(**values | {"settings": catalog.settings_of(selector)})
+
+
+def from_mapping(values: Mapping[str, Any], where: str) -> Spec:
+    """A spec from plain values, as a file or a request holds them."""
+    known = [f.name for f in fields(Spec)]
+    for name in values:
+        if name not in known:
+            raise UnknownName(f"{where}: there is no field {name!r}{catalog.hint(name, known)}")
+    plain = dict(values)
+    for name in ("raw", "target"):
+        plain[name] = _listed(plain.get(name, ()))
+    if not isinstance(plain["target"], Mapping):
+        plain["target"] = named_targets(plain["target"])
+    for name in ("method", "budget", "out"):
+        plain[name] = str(plain.get(name) or "")
+    try:
+        spec: Spec = TypeAdapter(Spec).validate_python(plain)
+    except ValidationError as cause:
+        problem = cause.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise BadSetting(f"{where}: {place}: {problem['msg']}") from cause
+    return spec
+
+
+def read_file(uri: str) -> dict[str, Any]:
+    """The plain values of a spec file, YAML (.yaml, .yml, .json) or TOML (.toml)."""
+    data = storage.read_bytes(uri)
+    suffix = PurePath(uri).suffix.lower()
+    try:
+        found = tomllib.loads(data.decode()) if suffix == ".toml" else yaml.safe_load(data)
+    except (tomllib.TOMLDecodeError, yaml.YAMLError, UnicodeDecodeError) as cause:
+        raise BadRequest(f"{uri}: not a spec in YAML or TOML: {cause}") from cause
+    if not isinstance(found, dict):
+        raise BadRequest(f"{uri}: a spec is a table of fields such as 'method: dsir'")
+    return found
+
+
+def named_targets(given: Uris) -> dict[str, Uris]:
+    """--target URI ... and --target NAME=URI ...: URIs of one name are one target."""
+    named: dict[str, Uris] = {}
+    for entry in given:
+        name, uri = _name_of(entry)
+        named[name] = (*named.get(name, ()), uri)
+    return named
+
+
+def _name_of(entry: str) -> tuple[str, str]:
+    name, equals, uri = entry.partition("=")
+    if equals and uri and name.replace("_", "").replace("-", "").isalnum():
+        return name, uri
+    return "target", entry
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, Mapping):
+        return {str(name): _listed(uris) for name, uris in value.items()}
+    return tuple(value or ())

@@ -1,0 +1,53 @@
+"""What the documents show works as they show it."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def install(folder, name, module, attribute, source):
+    """A package as pip would leave it: a module and its entry point."""
+    (folder / f"{module}.py").write_text(source)
+    info = folder / f"{name.replace('-', '_')}-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1\n")
+    entry = f"[assay.selectors]\n{name} = {module}:{attribute}\n"
+    (info / "entry_points.txt").write_text(entry)
+
+
+def assay(folder, *words):
+    program = [sys.executable, "-m", "assay.api", *map(str, words)]
+    return subprocess.run(
+        program, env={"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_method_that_is_shown_works_without_a_change_of_ours(corpus, target, tmp_path):
+    page = (ROOT / "docs" / "new-method.md").read_text()
+    source = re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1)
+    install(tmp_path, "same-length", "same_length", "SameLength", source)
+    assert "bytes that cost one point" in assay(tmp_path, "methods", "same-length").stdout
+    words = ["--raw", corpus, "--target", target, "--budget", "50docs", "--out", tmp_path / "o"]
+    done = assay(tmp_path, "select", "same-length", *words, "--json")
+    assert json.loads(done.stdout)["spent"]["documents"] == 50
+    refused = assay(tmp_path, "select", "same-length", *words, "--set", "scale=-1")
+    assert refused.returncode == 2 and "scale" in refused.stderr
+
+
+def test_a_plug_in_that_cannot_be_loaded_is_named(tmp_path):
+    install(tmp_path, "broken", "broken_method", "Nothing", "import nowhere_at_all\n")
+    told = assay(tmp_path, "methods", "broken")
+    assert told.returncode == 1 and "broken_method" in told.stderr
+    assert "Traceback" not in told.stderr
+    everything = assay(tmp_path, "methods")
+    assert everything.returncode == 0 and "dsir" in everything.stdout
+
+
+def test_every_link_between_the_documents_leads_somewhere():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
