@@ -16,7 +16,8 @@ import click
 from assay.api import settings
 from assay.selectors.errors import AssayError
 
-MANY = ("--raw", "--target", "--budget")  # may be followed by several values
+# May be followed by several values.
+MANY = ("--raw", "--target", "--budget", "--map", "--scale", "--tie", "--fix")
 HINT = (
     "`select` is installed too and equals `assay select`; bash, ksh and zsh reserve the word: "
     "there, type `command select ...`."
@@ -32,6 +33,10 @@ COMMANDS = {
     "diff": "assay.api.diff_command:diff",
     "explain": "assay.api.run_commands:explain",
     "what-if": "assay.api.run_commands:what_if",
+    "laws": "assay.api.scaling_commands:laws",
+    "fit": "assay.api.scaling_commands:fit",
+    "plan": "assay.api.scaling_commands:plan",
+    "recommend": "assay.api.scaling_commands:recommend",
     "doctor": "assay.api.show_commands:doctor",
 }
 

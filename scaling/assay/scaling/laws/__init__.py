@@ -1,0 +1,1 @@
+"""One law a file. How to read or write one: law.py."""
