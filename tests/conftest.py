@@ -14,22 +14,13 @@ TOPICS = {
     "food": "boil salt pepper onion flour butter stir minutes bake oven dough sauce simmer plate",
 }
 
+COMMON = "the of and a to in is was it for"
+
 
 def document(topic: str, number: int, words: int) -> str:
     """A text of one topic, the same for the same number."""
     chance = random.Random(f"{topic} {number}")
-    vocabulary = TOPICS[topic].split() + [
-        "the",
-        "of",
-        "and",
-        "a",
-        "to",
-        "in",
-        "is",
-        "was",
-        "it",
-        "for",
-    ]
+    vocabulary = [*TOPICS[topic].split(), *COMMON.split()]
     return " ".join(chance.choice(vocabulary) for _ in range(words)).capitalize() + "."
 
 

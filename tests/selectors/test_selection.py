@@ -177,7 +177,7 @@ def test_bad_rows_are_counted_told_and_written_down(target, tmp_path):
 
 def test_more_bad_rows_than_allowed_stop_the_run(target, tmp_path):
     raw, out = dirty(tmp_path / "raw"), tmp_path / "o"
-    with pytest.raises(TooManyBadRows, match="10 rows could not be read .*allows 9"):
+    with pytest.raises(TooManyBadRows, match=r"10 rows could not be read .*allows 9"):
         selection.select(asked(raw, target, out, budget="50docs", max_bad_rows=9))
     assert manifest.find(str(out)) is None
     made = selection.select(asked(raw, target, out, budget="50docs", max_bad_rows=10))

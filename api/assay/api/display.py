@@ -104,11 +104,11 @@ def size(count: float) -> str:
 
 
 def place(uri: str) -> str:
-    """A local path from here on, where that is shorter; any other URI as it is."""
+    """A local path from here on, where it lies below; any other URI as it is."""
     if not uri.startswith("/"):
         return uri
     near = os.path.relpath(uri)
-    return near if len(near) < len(uri) and not near.startswith("../..") else uri
+    return uri if near.startswith("..") else near
 
 
 def number(count: float) -> str:

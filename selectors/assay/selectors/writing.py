@@ -126,13 +126,15 @@ class Writing:
     def _write(self, part: Part, map: Map) -> Written:  # noqa: A002
         examples: list[dict[str, Any]] = []
         schema = self._schema(part)
-        with storage.writing(storage.join(self.out, part.name)) as sink:
-            with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
-                groups = _Groups(writer)
-                for table, shown in self._walk(part, map):
-                    groups.add(table)
-                    examples += shown
-                groups.flush()
+        with (
+            storage.writing(storage.join(self.out, part.name)) as sink,
+            pq.ParquetWriter(sink, schema, compression="zstd") as writer,
+        ):
+            groups = _Groups(writer)
+            for table, shown in self._walk(part, map):
+                groups.add(table)
+                examples += shown
+            groups.flush()
         return Written(
             name=part.name,
             rows=sum(kept.documents for kept in part.kept),
