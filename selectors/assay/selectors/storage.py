@@ -718,7 +718,7 @@ def _told(uri: str, doing: str) -> Iterator[None]:
 
 
 def _local_failure(uri: str, doing: str, cause: OSError) -> AssayError:
-    if isinstance(cause, FileNotFoundError) and doing == "writing":
+    if isinstance(cause, FileNotFoundError) and doing == "writing" and _place(uri).local:
         return StorageError(f"{uri}: this folder cannot be made. Name a place that can be written.")
     if isinstance(cause, FileNotFoundError):
         return _not_there(uri, cause)
