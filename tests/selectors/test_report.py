@@ -14,30 +14,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.native import kernels
-from assay.selectors import alarms, charts, findings, report
 from assay.selectors.budget import parse
-from assay.selectors.choice import top
-from assay.selectors.findings import (
-    Detail,
-    Excerpts,
-    Groups,
-    Leaks,
-    Passages,
-    Repeats,
-    Sample,
-    Survey,
-    coarse,
-    divergences,
-    folded,
-    score_edges,
-    spearman,
-)
+from assay.selectors.choice import mix, top
 from assay.selectors.folding import Folding
 from assay.selectors.methods.dsir import Dsir
 from assay.selectors.methods.uniform import Same, Uniform
-from assay.selectors.outcome import Outcome
 from assay.selectors.progress import Silence
 from assay.selectors.records import Batch, best
+from assay.selectors.report import alarms
+from assay.selectors.report.divergence import BUCKETS, coarse, divergences, folded
+from assay.selectors.report.files import write_report
+from assay.selectors.report.findings import find, spearman
+from assay.selectors.report.groups import Groups
+from assay.selectors.report.leaks import Leaks, Passages
+from assay.selectors.report.outcome import Outcome
+from assay.selectors.report.repeats import Repeats
+from assay.selectors.report.samples import REPEAT, Sample
+from assay.selectors.report.surveys import SCORE_BINS, Detail, Survey, score_edges
+from assay.selectors.report.texts import Excerpts
+from assay.selectors.report.ticks import ticks
+from assay.selectors.report.values import SIZES
+from assay.selectors.report.words import amount, percent
 from assay.selectors.scoring import scored
 from assay.selectors.spec import Spec
 from assay.selectors.stats import Features, NgramCounts
@@ -127,7 +124,7 @@ def selection(out, raw, scorer=None, target=None, budget="25%", selector=None, *
     keep = rule.keep(some)
     streams["kept"] = Shelf(((part(raw, keep),),))
     counts = [(len(s), int(s.size.sum()), int(s.tokens.sum())) for s in (some, some.take(keep))]
-    sizes = [dict(zip(findings.SIZES, count, strict=True)) for count in counts]
+    sizes = [dict(zip(SIZES, count, strict=True)) for count in counts]
     content = {"corpus": sizes[0], "spent": sizes[1], "cut": rule.describe()}
     examples = tuple(
         {
@@ -172,7 +169,7 @@ def healthy():
 
 
 def fired(outcome, fold):
-    return {check.name for check in alarms.checks(findings.find(outcome, fold)) if check.fired}
+    return {check.name for check in alarms.checks(find(outcome, fold)) if check.fired}
 
 
 # Summaries merge ---------------------------------------------------------------------------------
@@ -265,7 +262,7 @@ def test_repeats_count_every_copy_of_the_values_that_they_follow(values):
         repeats.add(one, one)
     repeats.settled()
     counted = dict(zip(repeats.value.tolist(), repeats.times.tolist(), strict=True))
-    mixed = findings.mix(np.array(values, np.uint64), findings.REPEAT).tolist()
+    mixed = mix(np.array(values, np.uint64), REPEAT).tolist()
     assert len(counted) <= 8
     assert all(mixed.count(value) == times for value, times in counted.items())
     assert repeats.level > 0 or len(counted) == len(set(values))
@@ -302,7 +299,7 @@ def test_the_rank_correlation_is_that_of_mean_ranks(pairs):
 def test_every_score_has_a_place_in_few_bins(scores, origin):
     values = np.array(scores)
     edges = score_edges(values, values.min(), values.max(), origin)
-    assert 2 <= len(edges) <= findings.SCORE_BINS + 1
+    assert 2 <= len(edges) <= SCORE_BINS + 1
     assert (np.diff(edges) > 0).all() and np.isfinite(edges).all()
 
 
@@ -314,14 +311,14 @@ def test_counting_in_fewer_buckets_is_adding_up_neighbours(healthy):
     few = NgramCounts.empty(coarse(fine.features))
     fine.add(healthy)
     few.add(healthy)
-    assert few.features.buckets == findings.BUCKETS
+    assert few.features.buckets == BUCKETS
     assert (folded(fine.counts, len(few.counts)) == few.counts).all()
 
 
 def test_choosing_what_resembles_the_target_brings_the_text_nearer_to_it(tmp_path, healthy):
     target = [words(np.random.default_rng(n), 40, SUMS) for n in range(50)]
     outcome, fold = selection(tmp_path, healthy, target=target, selector=Dsir())
-    found = findings.find(outcome, fold)
+    found = find(outcome, fold)
     assert found["divergence"]["reduction"] > 0.5
     ngrams = found["ngrams"]["kept"]
     assert {row["ngram"] for row in ngrams["for"]} & set(SUMS)
@@ -378,7 +375,7 @@ def test_a_group_that_takes_over_is_noticed(tmp_path, healthy):
     sums = np.array(healthy.source.to_pylist()) == "sums"
     scores = {t: float(s) for t, s in zip(healthy.text.to_pylist(), sums, strict=True)}
     outcome, fold = selection(tmp_path, healthy, Given(scores), group_by="kind")
-    found = findings.find(outcome, fold)
+    found = find(outcome, fold)
     check = alarms.one_group(found)
     assert check.fired and "'sums'" in check.found
     one = batch(healthy.text.to_pylist(), sources=["only"] * len(healthy))
@@ -389,7 +386,7 @@ def test_repeated_texts_are_noticed_and_named(tmp_path):
     rng = np.random.default_rng(3)
     texts = [words(rng, 30, SEA) + f" {n}" for n in range(200)] + ["the same again"] * 20
     outcome, fold = selection(tmp_path, batch(texts), budget="100%")
-    found = findings.find(outcome, fold)["duplicates"]["text"]
+    found = find(outcome, fold)["duplicates"]["text"]
     assert found["extra"] == 19 and found["repeated"] == 1
     assert found["most"] == [{"id": "doc-200", "times": 20}]
     assert "repeated_texts" in fired(outcome, fold)
@@ -399,7 +396,7 @@ def test_an_id_that_stands_for_two_texts_is_noticed_and_named(tmp_path, healthy)
     ids = [*healthy.id.to_pylist()[:-1], "doc-0"]
     twice = batch(healthy.text.to_pylist(), ids)
     outcome, fold = selection(tmp_path, twice, budget="100%")
-    found = findings.find(outcome, fold)
+    found = find(outcome, fold)
     assert found["duplicates"]["id"]["ambiguous_ids"] == ["doc-0"]
     assert fired(outcome, fold) == {"ambiguous_ids"}
 
@@ -416,7 +413,7 @@ def test_a_kept_document_that_contains_a_target_document_is_noticed_and_named(tm
     texts[4] = "Before it. ANNA had 12  apples; she\ngave 5 of them away. how many? After it."
     texts[5] = "Anna had 12 apples; she gave 5 of them to Bert. How many?"
     outcome, fold = selection(tmp_path, batch(texts), target=target, budget="100%")
-    found = findings.find(outcome, fold)["target_documents"]
+    found = find(outcome, fold)["target_documents"]
     assert (found["kept_with_one"], found["found"], found["ids"]) == (1, 1, ["doc-4"])
     assert found["targets"]["goal"] == {"documents": 2, "too_short": 1, "looked_for": 1}
     assert "target_inside" in fired(outcome, fold)
@@ -444,7 +441,7 @@ def test_a_score_that_many_share_is_noticed_where_the_cut_goes_through_it(tmp_pa
 def test_ruled_out_documents_are_counted_apart(tmp_path, healthy):
     texts = healthy.text.to_pylist()
     scores = {text: -np.inf if n < 500 else float(n) for n, text in enumerate(texts)}
-    found = findings.find(*selection(tmp_path, healthy, Given(scores), budget="25%"))
+    found = find(*selection(tmp_path, healthy, Given(scores), budget="25%"))
     scores = found["scores"]
     assert scores["ruled_out"] == 500
     assert scores["kept"]["documents"] + scores["dropped"]["documents"] == 400
@@ -489,7 +486,7 @@ class Page(HTMLParser):
 
 
 def written(tmp_path, outcome, fold):
-    sentences = report.write(outcome, fold)
+    sentences = write_report(outcome, fold)
     files = {name: (tmp_path / name).read_text() for name in ("report.json", "report.html")}
     return sentences, json.loads(files["report.json"]), files["report.html"]
 
@@ -516,7 +513,7 @@ def test_the_report_is_the_same_however_the_corpus_is_read(tmp_path, healthy):
         again.streams[name] = Shelf(tuple((some,) for some in split(whole)))
     for folder, made in (("a", (outcome, fold)), ("b", (other, again))):
         (tmp_path / folder).mkdir()
-        report.write(*made)
+        write_report(*made)
     for name in ("report.json", "report.html", "chosen.svg"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
@@ -593,7 +590,7 @@ def test_one_document_or_empty_texts_make_a_report_too(tmp_path):
     [(0, "0"), (12_345, "12,345"), (1_234_567, "1.23 M"), (2.5e9, "2.5 B"), (9.99e12, "9.99 T")],
 )
 def test_large_numbers_are_short(number, said):
-    assert charts.amount(number) == said
+    assert amount(number) == said
 
 
 @pytest.mark.parametrize(
@@ -601,12 +598,12 @@ def test_large_numbers_are_short(number, said):
     [(0, "0 %"), (0.00001, "< 0.01 %"), (0.0004, "0.04 %"), (0.123, "12.3 %"), (1, "100 %")],
 )
 def test_small_shares_are_not_nothing(share, said):
-    assert alarms.percent(share) == said
+    assert percent(share) == said
 
 
 @given(st.floats(-1e12, 1e12), st.floats(1e-9, 1e12))
 def test_ticks_lie_inside_and_differ(low, width):
-    marks = charts.ticks(low, low + width)
+    marks = ticks(low, low + width)
     assert 1 <= len(marks) <= 9
     if len(marks) > 1:
         assert len({label for _, label in marks}) == len(marks)

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from assay.native import kernels
-from assay.selectors import budget, catalog, manifest, report, shards, spec, storage, writing
+from assay.selectors import budget, catalog, manifest, shards, spec, storage, writing
 from assay.selectors.budget import Budget
 from assay.selectors.errors import (
     BadBudget,
@@ -28,9 +28,10 @@ from assay.selectors.errors import (
 from assay.selectors.examples import nearest
 from assay.selectors.folding import Folding, Map
 from assay.selectors.manifest import Manifest
-from assay.selectors.outcome import Outcome
 from assay.selectors.progress import Progress, Silence
 from assay.selectors.records import Batch
+from assay.selectors.report.files import write_report
+from assay.selectors.report.outcome import Outcome
 from assay.selectors.scores import ScoreFile, Scores
 from assay.selectors.scoring import Scoring
 from assay.selectors.selector import Rule, Scorer, Selector
@@ -146,7 +147,7 @@ def _carry_out(ground: Ground, means: Means, begun: float) -> Manifest:
     content = _content(ground, scorer, rule, files, parts)
     warnings = [*_warnings(files, asked, content)]
     outcome = Outcome(ground.spec, scorer, rule, content, tuple(parts))
-    warnings += report.write(outcome, folding(ground, means, files, parts))
+    warnings += write_report(outcome, folding(ground, means, files, parts))
     run = _run(ground, means, begun)
     finished = manifest.finish(out, content | {"warnings": warnings, "run": run})
     storage.delete_all(storage.join(out, "state"))

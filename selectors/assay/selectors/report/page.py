@@ -1,7 +1,6 @@
-"""The report beside the manifest: what was chosen, why, and what looks wrong about it.
+"""How the findings look: one HTML file that holds everything it needs, and one picture.
 
-The numbers come first (report.json); the page (report.html) and the picture (chosen.svg) only show
-them. The page holds everything it needs: no script, no font, nothing fetched.
+No script, no font, nothing fetched.
 """
 
 import json
@@ -13,31 +12,16 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from assay.selectors import alarms, charts, findings, storage
-from assay.selectors.alarms import Check
-from assay.selectors.charts import Axis, Series, Share
-from assay.selectors.outcome import Outcome
-from assay.selectors.selector import Fold
+from assay.selectors.report import charts, words
+from assay.selectors.report.alarms import Check
+from assay.selectors.report.charts import Axis, Series, Share
+from assay.selectors.report.findings import GROUPS_SHOWN
+from assay.selectors.report.svg import STYLE
+from assay.selectors.report.values import SIDES, SIZES
 
-JSON, PAGE, PICTURE = "report.json", "report.html", "chosen.svg"
 GROUPS_PICTURED = 12  # in the picture that stands alone; the page shows all that are listed
 SHOWN = 400  # characters of an example
 BLANK_LINES = re.compile(r"\n\s*\n")
-
-
-def write(outcome: Outcome, fold: Fold) -> list[str]:
-    """Write report.json, report.html and chosen.svg; returns the alarms as warnings."""
-    found = findings.find(outcome, fold)
-    checks = alarms.checks(found)
-    found["checks"] = [check.entry() for check in checks]
-    files = {JSON: as_json(found), PAGE: page(found, checks), PICTURE: picture(found)}
-    for name, text in files.items():
-        storage.write_bytes(storage.join(outcome.spec.out, name), text.encode())
-    return [check.sentence for check in checks if check.fired]
-
-
-def as_json(found: Mapping[str, Any]) -> str:
-    return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def page(found: Mapping[str, Any], checks: list[Check]) -> str:
@@ -48,11 +32,11 @@ def page(found: Mapping[str, Any], checks: list[Check]) -> str:
         subtitle=subtitle(found),
         fired=[check for check in checks if check.fired],
         quiet=[check for check in checks if not check.fired],
-        groups=charts.shares(rows(found, findings.GROUPS_SHOWN)) if several(found) else None,
+        groups=charts.shares(rows(found, GROUPS_SHOWN)) if several(found) else None,
         alike=all_alike(found),
         scores=charts.distributions(*score_axis(found), width=720),
         lengths=charts.distributions(*length_axis(found), width=720),
-        style=Markup(charts.STYLE),
+        style=Markup(STYLE),
     )
 
 
@@ -68,20 +52,20 @@ def picture(found: Mapping[str, Any]) -> str:
 def template() -> Template:
     """The page's template, which escapes whatever it is given."""
     environment = Environment(
-        loader=PackageLoader("assay.selectors", "templates"),
+        loader=PackageLoader("assay.selectors.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "amount": charts.amount,
+        "amount": words.amount,
         "count": lambda number: f"{number:,}",
-        "data": charts.data,
-        "number": charts.significant,
-        "percent": alarms.percent,
-        "times": charts.times,
-        "clean": charts.clean,
+        "data": words.data,
+        "number": words.significant,
+        "percent": words.percent,
+        "times": words.times,
+        "clean": words.clean,
         "sentence": sentence,
         "excerpt": excerpt,
         "plain": plain,
@@ -100,26 +84,26 @@ def title(found: Mapping[str, Any]) -> str:
 
 def subtitle(found: Mapping[str, Any]) -> str:
     kept, corpus = found["totals"]["kept"], found["totals"]["corpus"]
-    share = {size: alarms.percent(kept[size] / max(corpus[size], 1)) for size in findings.SIZES}
+    share = {size: words.percent(kept[size] / max(corpus[size], 1)) for size in SIZES}
     targets = ", ".join(found["selection"]["targets"])
-    towards = f", towards {charts.clean(targets)}" if targets else ""
+    towards = f", towards {words.clean(targets)}" if targets else ""
     return f"{share['documents']} of the documents, {share['tokens']} of the tokens{towards}"
 
 
-def sentence(words: str) -> str:
+def sentence(said: str) -> str:
     """With a capital, and no line break before a per cent sign."""
-    return (words[:1].upper() + words[1:]).replace(" %", "\N{NO-BREAK SPACE}%")
+    return (said[:1].upper() + said[1:]).replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def excerpt(text: str) -> str:
-    shown = charts.clean(BLANK_LINES.sub("\n", text[:SHOWN])).strip()
+    shown = words.clean(BLANK_LINES.sub("\n", text[:SHOWN])).strip()
     return shown + " …" if len(text) >= SHOWN else shown
 
 
 def plain(value: Any) -> str:
     """A setting as it is written in a spec."""
     shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return charts.clean(shown)
+    return words.clean(shown)
 
 
 # Pictures --------------------------------------------------------------------------------------
@@ -152,12 +136,12 @@ def row(name: str, group: Mapping[str, Any]) -> Share:
         f"kept {kept['documents']:,} of {corpus['documents']:,} documents, "
         f"{kept['tokens']:,} of {corpus['tokens']:,} tokens"
     )
-    return Share(charts.clean(name), corpus[SHARE], kept[SHARE], group["lift"], detail)
+    return Share(words.clean(name), corpus[SHARE], kept[SHARE], group["lift"], detail)
 
 
 def all_alike(found: Mapping[str, Any]) -> bool:
     """Whether there is one score only, or none."""
-    sides = [found["scores"][side] for side in findings.SIDES]
+    sides = [found["scores"][side] for side in SIDES]
     some = [side for side in sides if side["documents"]]
     return not some or min(s["low"] for s in some) == max(s["high"] for s in some)
 
@@ -166,8 +150,8 @@ def score_axis(found: Mapping[str, Any]) -> tuple[Axis, Series, Series]:
     scores = found["scores"]
     histogram, cut = scores["histogram"], scores["cut"]
     name = "score" if len(scores["columns"]) == 1 else "highest score of the targets"
-    said = f"cut {charts.significant(cut)}" if cut is not None else ""
-    sides = [Series(side, histogram[side], scores[side]["documents"]) for side in findings.SIDES]
+    said = f"cut {words.significant(cut)}" if cut is not None else ""
+    sides = [Series(side, histogram[side], scores[side]["documents"]) for side in SIDES]
     return Axis(name, histogram["edges"], mark=cut, mark_name=said), sides[0], sides[1]
 
 

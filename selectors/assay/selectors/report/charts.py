@@ -7,45 +7,13 @@ the colours (after Okabe and Ito 2008) differ in lightness too: for the colour-b
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
-from unicodedata import east_asian_width
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from assay.selectors.alarms import percent, printable
+from assay.selectors.report.svg import LETTER, at, breadth, fitted, moved, picture, tag, text
+from assay.selectors.report.ticks import label_of, log_ticks, tick_percent, tick_step, ticks
+from assay.selectors.report.words import amount, clean, percent, times
 
-STYLE = """
-.chart { font: 12px system-ui, -apple-system, "Segoe UI", "Noto Sans", sans-serif; }
-.chart text { fill: #24292f; }
-.chart .quiet { fill: #5c6670; }
-.chart .strong { font-weight: 600; }
-.chart .title { font-size: 15px; font-weight: 600; }
-.chart .number { font-variant-numeric: tabular-nums; }
-.chart .line { stroke: #dfe3e8; stroke-width: 1; fill: none; }
-.chart .base { stroke: #8b949e; stroke-width: 1; fill: none; }
-.chart .cut { stroke: #24292f; stroke-width: 1.25; stroke-dasharray: 4 3; fill: none; }
-.chart .front { fill: #0072b2; }
-.chart .back { fill: #b8c0c9; }
-.chart .over { fill: #0072b2; fill-opacity: .55; stroke: #0072b2; stroke-width: 1.5; }
-.chart .under { fill: #b8c0c9; fill-opacity: .65; stroke: #8b949e; stroke-width: 1; }
-.chart .paper { fill: #ffffff; }
-.chart .hover { fill: transparent; }
-.chart .hover:hover { fill: #24292f; fill-opacity: .07; }
-@media (prefers-color-scheme: dark) {
-  .chart text { fill: #e6edf3; }
-  .chart .quiet { fill: #9aa5b1; }
-  .chart .line { stroke: #2b323b; }
-  .chart .base { stroke: #6e7985; }
-  .chart .cut { stroke: #e6edf3; }
-  .chart .front { fill: #56b4e9; }
-  .chart .back { fill: #59636e; }
-  .chart .over { fill: #56b4e9; fill-opacity: .5; stroke: #56b4e9; }
-  .chart .under { fill: #59636e; fill-opacity: .6; stroke: #7d8894; }
-  .chart .paper { fill: #0f1419; }
-  .chart .hover:hover { fill: #ffffff; fill-opacity: .09; }
-}
-"""
-LETTER = 6.8  # width of an average letter at 12 px: labels are fitted by it, as no font is at hand
 ROW = 28  # height of a row of shares
 
 
@@ -134,20 +102,6 @@ def chosen(
     return picture(width, height, title, Markup("").join(parts), standalone=True)
 
 
-def picture(width: int, height: int, label: str, body: Markup, standalone: bool = False) -> Markup:
-    style = tag("style", Markup(STYLE)) if standalone else Markup("")
-    size = {"width": width, "height": height} if standalone else {}
-    return tag(
-        "svg",
-        style + tag("title", clean(label)) + body,
-        xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {width} {height}",
-        role="img",
-        class_="chart",
-        **size,
-    )
-
-
 # Two distributions -----------------------------------------------------------------------------
 
 
@@ -170,7 +124,7 @@ def _distributions(axis: Axis, back: Series, front: Series, width: int, height: 
     for n in range(round(ceiling / step) + 1):
         parts += [
             tag("path", d=f"M{left} {at(y(n * step))}H{width - right}", class_="line"),
-            text(left - 7, y(n * step) + 4, _tick_percent(n * step, step), "end", "quiet number"),
+            text(left - 7, y(n * step) + 4, tick_percent(n * step, step), "end", "quiet number"),
         ]
     parts += [
         tag("path", d=_outline(axis, back, x, y, floor), class_="under"),
@@ -318,157 +272,3 @@ def _row_title(row: Share, top: float, width: float) -> Markup:
     said = "\n".join(part for part in (row.name, row.detail) if part)
     title = tag("title", clean(said))
     return tag("rect", title, x=0, y=at(top - 4), width=at(width), height=ROW, class_="hover")
-
-
-# Numbers ---------------------------------------------------------------------------------------
-
-
-def ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Round values between two others, with labels."""
-    step = tick_step((high - low) / 6)
-    if not (math.isfinite(step) and high - low > abs(low) * 1e-9):
-        return [((low + high) / 2, significant((low + high) / 2))]
-    first, last = math.ceil(low / step - 1e-6), math.floor(high / step + 1e-6)
-    values = [n * step for n in range(first, last + 1)]
-    largest = max([abs(value) for value in values], default=0)
-    return [(value, tick_label(value, step, largest)) for value in values]
-
-
-def tick_label(value: float, step: float, largest: float) -> str:
-    """As many digits as tell a tick from the next; powers of ten where all would be long."""
-    if value == 0:
-        return "0"
-    exponent = math.floor(math.log10(step) + 1e-9)
-    if largest >= 1e7 or exponent < -4:
-        digits = max(0, math.floor(math.log10(abs(value)) + 1e-9) - exponent)
-        return minus(_short_power(f"{value:.{digits}e}"))
-    return minus(f"{value:,.{max(0, -exponent)}f}")
-
-
-def _short_power(shown: str) -> str:
-    """2e+09 as 2e9."""
-    number, _, power = shown.partition("e")
-    return f"{number}e{int(power)}"
-
-
-def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Powers of ten; also twos and fives where there is room."""
-    decades = math.log10(max(high, 1)) - math.log10(max(low, 0.5))
-    inside = (1,) if decades > 3.5 else (1, 2, 5) if decades > 1 else (1, 1.5, 2, 3, 4, 5, 6, 8)
-    powers = range(0, math.ceil(math.log10(max(high, 10))) + 1)
-    values = [step * 10**power for power in powers for step in inside]
-    zero = [(0.5, "0")] if low < 1 else []
-    whole = [value for value in values if low <= value <= high and value == int(value)]
-    return zero + [(value, amount(int(value))) for value in whole]
-
-
-def tick_step(least: float) -> float:
-    """The smallest of 1, 2, 5 times a power of ten that is no less."""
-    if not least > 0:
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(least))
-    return next((n * power for n in (1, 2, 5) if n * power >= least * (1 - 1e-9)), 10 * power)
-
-
-def label_of(value: float, scale: float) -> str:
-    """A number with as many digits as a scale of this width needs."""
-    if value == 0 or (scale and abs(value) < scale * 1e-9):
-        return "0"
-    if abs(value) >= 1e7 or abs(value) < 1e-4:
-        return significant(value, 4)
-    digits = max(0, min(8, 2 - math.floor(math.log10(scale)))) if scale > 0 else 4
-    shown = f"{value:,.{digits}f}"
-    return minus(shown.rstrip("0").rstrip(".") if "." in shown else shown)
-
-
-def _tick_percent(share: float, step: float) -> str:
-    digits = max(0, -math.floor(math.log10(step * 100) + 1e-9))
-    return f"{share * 100:.{digits}f} %"
-
-
-def amount(number: float) -> str:
-    """12,345 as it is, then 1.23 M, 1.23 B, 1.23 T."""
-    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
-        if number >= size:
-            return f"{number / size:.3g} {letter}" if number < 1e3 * size else f"{number:.3g}"
-    return f"{number:,.0f}"
-
-
-def data(number: float) -> str:
-    """Bytes: 512 B, 4.93 MB."""
-    for size, letter in ((1e15, "PB"), (1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if number >= size:
-            return f"{number / size:.3g} {letter}"
-    return f"{number:,.0f} B"
-
-
-def times(lift: float | None) -> str:
-    """×58.7; a dash where there is nothing to compare with."""
-    if lift is None:
-        return "–"
-    if lift < 0.01:
-        return "< 0.01×" if lift else "0×"
-    return f"{lift:,.0f}×" if lift >= 100 else f"{lift:.2f}×" if lift < 10 else f"{lift:.1f}×"
-
-
-def significant(value: float, digits: int = 3) -> str:
-    """A number with so many digits that count: −0.00431, 12,300."""
-    if value and not 1e-4 <= abs(value) < 1e7:
-        return minus(f"{value:.{digits}g}")
-    places = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
-    return minus(f"{value:,.{places}f}")
-
-
-def minus(shown: str) -> str:
-    return shown.replace("-", "−")
-
-
-# SVG -------------------------------------------------------------------------------------------
-
-
-def tag(name: str, body: Markup | str = "", **attributes: Any) -> Markup:
-    """An element. Attributes and text are escaped; an attribute `class_` is a class."""
-    said = "".join(_attribute(key, value) for key, value in attributes.items())
-    return Markup(f"<{name}{said}>{escape(body)}</{name}>" if body else f"<{name}{said}/>")
-
-
-def _attribute(key: str, value: Any) -> str:
-    return f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
-
-
-def text(x: float, y: float, said: str, anchor: str = "start", class_: str = "") -> Markup:
-    more = {"class_": class_} if class_ else {}
-    return tag("text", clean(said), x=at(x), y=at(y), text_anchor=anchor, **more)
-
-
-def moved(x: float, y: float, body: Markup) -> Markup:
-    return tag("g", body, transform=f"translate({at(x)} {at(y)})")
-
-
-def clean(said: str) -> str:
-    """Without what XML forbids or a reader cannot see."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if bad(c) else c for c in printable(said))
-
-
-def bad(character: str) -> bool:
-    return ord(character) & 0xFFFE == 0xFFFE or 0xD800 <= ord(character) <= 0xDFFF
-
-
-def fitted(said: str, width: float) -> str:
-    """The text, cut to a width."""
-    shown = printable(said[:200]).replace("\n", " ")
-    if breadth(shown) <= width:
-        return shown
-    while shown and breadth(shown + "…") > width:
-        shown = shown[:-1]
-    return shown + "…"
-
-
-def breadth(said: str) -> float:
-    """About how wide a text is drawn; Chinese, Japanese and Korean letters are twice as wide."""
-    return sum(2 * LETTER if east_asian_width(c) in "WF" else LETTER for c in said)
-
-
-def at(number: float) -> str:
-    """A coordinate: two digits after the point, and no more than are needed."""
-    return f"{number:.2f}".rstrip("0").rstrip(".")

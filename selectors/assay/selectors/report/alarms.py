@@ -4,10 +4,11 @@ Every check is made from the report's findings alone, and every limit is a const
 A limit is not a law: an alarm asks a person to look.
 """
 
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from assay.selectors.report.words import many, named, percent, quoted, signed
 
 RANK_CORRELATION = 0.5  # length alone then explains a quarter of the scores' ranks
 HARDLY_MORE = 0.9  # the scores then say little that the length does not
@@ -230,67 +231,7 @@ def shared_score(findings: Mapping[str, Any]) -> Check:
     )
 
 
-# Words -----------------------------------------------------------------------------------------
-
-
-def percent(share: float) -> str:
-    """A share in words: 12.3 %, 0.04 %, < 0.01 %."""
-    if 0 < share < 0.0001:
-        return "< 0.01 %"
-    digits = 2 if 0 < share < 0.001 else 1
-    shown = f"{share * 100:.{digits}f}"
-    return (shown.removesuffix(".0") if shown in ("0.0", "100.0") else shown) + " %"
-
-
-def signed(number: float) -> str:
-    return f"{number:+.2f}".replace("-", "−")
-
-
-def many(count: int, word: str) -> str:
-    return f"{count:,} {word}" + ("" if count == 1 else "s")
-
-
 def looked(found: Mapping[str, Any], what: str) -> str:
     share = found["share_looked_at"]
     sample = "" if share == 1 else f" (a sample of 1 in {round(1 / share):,}, by hash)"
     return f"{found['looked_at']:,} {what}{sample}"
-
-
-def named(ids: Sequence[str]) -> str:
-    """Some ids, after a colon."""
-    return ": " + ", ".join(quoted(name, 60) for name in ids) if ids else ""
-
-
-def quoted(text: str, longest: int = 80) -> str:
-    """A name from the data, safe in a line of a terminal or a log."""
-    shown = printable(text).replace("\n", "\N{SYMBOL FOR NEWLINE}").replace("\t", " ")
-    clipped = shown if len(shown) <= longest else shown[: longest - 1] + "…"
-    return f"'{clipped}'"
-
-
-def printable(text: str) -> str:
-    """The text with what cannot be seen made visible: controls, bidirectional marks and the like.
-
-    Newlines and tabs stay. A NUL would end an SVG file, and a bidirectional override would turn
-    the rest of a line around.
-    """
-    if text.isprintable():
-        return text
-    return "".join(_visible(text))
-
-
-def _visible(text: str) -> Iterator[str]:
-    for character in text:
-        code = ord(character)
-        if character in "\n\t" or character.isprintable() or _joins(character):
-            yield character
-        elif code < 0x20:
-            yield chr(0x2400 + code)
-        elif unicodedata.category(character) == "Zs":
-            yield " "
-        else:
-            yield f"⟨U+{code:04X}⟩"
-
-
-def _joins(character: str) -> bool:
-    return character in "\u200c\u200d"  # joiners: Persian, Indic scripts and emoji need them
