@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = ["native", "selectors", "scaling", "jobs", "api"]
-# storage.py: AWS_* and their like, as every client of a cloud reads them.
-READERS = ("settings.py", "storage.py")
+# clients.py: AWS_* and their like, as every client of a cloud reads them.
+READERS = ("settings.py", "clients.py")
 SIDE = {"migrations": {"migrations"}}  # used by jobs and api, uses nothing
 
 

@@ -64,6 +64,6 @@ def s3(s3_server, monkeypatch):
 
 
 def forget_stores():
-    from assay.selectors import storage
+    from assay.selectors.stores.clients import opened
 
-    storage._opened_store.cache_clear()
+    opened.cache_clear()

@@ -26,6 +26,7 @@ from assay.selectors.errors import (
     NothingToRead,
     StorageError,
 )
+from assay.selectors.stores.clients import opened
 
 HOSTILE = [
     "plain.parquet",
@@ -412,7 +413,7 @@ def test_an_endpoint_that_refuses_is_reported_soon(s3, monkeypatch):
         free.bind(("127.0.0.1", 0))
         closed = free.getsockname()[1]
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed}")
-    storage._opened_store.cache_clear()
+    opened.cache_clear()
     begun = time.monotonic()
     with pytest.raises(StorageError, match="AWS_ENDPOINT_URL"):
         storage.listing(["s3://bucket/x"])
@@ -424,7 +425,7 @@ def test_an_endpoint_that_says_nothing_is_reported_soon(s3, monkeypatch):
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        storage._opened_store.cache_clear()
+        opened.cache_clear()
         begun = time.monotonic()
         with pytest.raises(StorageError, match="AWS_ENDPOINT_URL"):
             storage.listing(["s3://bucket/x"])
@@ -433,6 +434,6 @@ def test_an_endpoint_that_says_nothing_is_reported_soon(s3, monkeypatch):
 
 def test_plain_http_leaves_the_machine_only_when_it_is_allowed(s3, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://192.0.2.1")  # an address for documentation
-    storage._opened_store.cache_clear()
+    opened.cache_clear()
     with pytest.raises(StorageError, match="AWS_ALLOW_HTTP"):
         storage.listing(["s3://bucket/x"])

@@ -23,6 +23,7 @@ from assay.selectors.formats.layout import Columns, Format, Group, Rows, Where
 from assay.selectors.formats.names import KNOWN, promised
 from assay.selectors.quarantine import BadRow, excerpt
 from assay.selectors.records import Batch, Counts, Mask
+from assay.selectors.stores.places import Stored
 
 UNIT_BYTES = (
     64_000_000  # uncompressed: some 0.2 s of work, so a crash or a slow worker costs little
@@ -140,7 +141,7 @@ def _fingerprint(shard: Shard) -> str:
     return storage.fingerprint(shard.uri, shard.size)
 
 
-def _surveyed(reading: Reading, numbered: tuple[int, storage.Stored]) -> Shard:
+def _surveyed(reading: Reading, numbered: tuple[int, Stored]) -> Shard:
     index, stored = numbered
     kind = _format(stored.uri)
     layout = FORMATS[kind].survey(stored.uri, stored.size, reading.text_column)
