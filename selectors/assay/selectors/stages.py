@@ -1,0 +1,172 @@
+"""Methods one after the other: each stage rules documents out, the last one spends the budget.
+
+All are fitted on the whole corpus and scored in one pass, so every choice, and every what-if, is read
+from the score store alone. Columns of a stage are called stage.NAME.COLUMN there;
+the last stage's keep their names.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+
+from assay.selectors.budget import Budget
+from assay.selectors.choice import AllOf
+from assay.selectors.records import Batch, Floats, Mask, Scored
+from assay.selectors.selector import Explains, Fold, Rule, S, Scorer, Selector, Statistic
+
+MARK = "stage."  # begins the columns of all stages but the last
+EVERYTHING = Budget(1.0, "docs", share=True)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A method under the name that its columns carry; the last stage's carry none."""
+
+    name: str
+    selector: Selector
+
+    def column(self, own: str) -> str:
+        return f"{MARK}{self.name}.{own}" if self.name else own
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Several stages as one selector."""
+
+    filters: tuple[Stage, ...]
+    last: Selector
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return (*self.filters, Stage("", self.last))
+
+    def fit(self, fold: Fold) -> "Stacked":
+        return Stacked(tuple((stage, stage.selector.fit(fold)) for stage in self.stages))
+
+    def choose(self, budget: Budget, fold: Fold) -> Rule:
+        rules: tuple[Rule, ...] = ()
+        for stage in self.stages:
+            amount = budget if not stage.name else EVERYTHING
+            seen = Remaining(fold, AllOf(rules), stage)
+            rules = (*rules, OfStage(stage, stage.selector.choose(amount, seen)))
+        names = tuple(stage.name or "last" for stage in self.stages)
+        return Passed(AllOf(rules), names)
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """The scorers of all stages, side by side."""
+
+    parts: tuple[tuple[Stage, Scorer], ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(stage.column(own) for stage, scorer in self.parts for own in scorer.names)
+
+    @property
+    def features(self) -> Any:
+        """Of the last stage: what the report measures distances in."""
+        return getattr(self.parts[-1][1], "features", None)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for _, scorer in self.parts:
+            found |= dict(getattr(scorer, "versions", {}))
+        return found
+
+    def score(self, batch: Batch) -> Floats:
+        columns = [np.asarray(scorer.score(batch), np.float64) for _, scorer in self.parts]
+        return np.concatenate([c if c.ndim == 2 else c[:, None] for c in columns], axis=1)
+
+    def explain(self, batch: Batch) -> dict[str, Any]:
+        """What the last stage says, and what the others say under their names."""
+        told: dict[str, Any] = {}
+        for stage, scorer in self.parts:
+            if isinstance(scorer, Explains):
+                said = scorer.explain(batch)
+                told |= {stage.name: said} if stage.name else said
+        return told
+
+
+@dataclass(frozen=True)
+class OfStage:
+    """A stage's rule, shown the stage's own columns."""
+
+    stage: Stage
+    rule: Rule
+
+    def keep(self, scored: Scored) -> Mask:
+        return self.rule.keep(own_columns(scored, self.stage))
+
+    def describe(self) -> dict[str, Any]:
+        return self.rule.describe()
+
+
+@dataclass(frozen=True)
+class Passed:
+    """Keeps what every stage keeps."""
+
+    rule: AllOf
+    names: tuple[str, ...]
+
+    def keep(self, scored: Scored) -> Mask:
+        return self.rule.keep(scored)
+
+    def describe(self) -> dict[str, Any]:
+        pairs = zip(self.names, self.rule.rules, strict=True)
+        return {"stages": {name: rule.describe() for name, rule in pairs}}
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """A fold in which a stage sees its own columns of the documents that are still there."""
+
+    fold: Fold
+    before: Rule
+    stage: Stage
+
+    @property
+    def seed(self) -> int:
+        return self.fold.seed
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return self.fold.targets
+
+    def __call__(self, stream: str, empty: S) -> S:
+        if stream != "scores":
+            return self.fold(stream, empty)
+        return cast(S, self.fold(stream, Seen(empty, self.before, self.stage)).summary)
+
+
+@dataclass
+class Seen:
+    """A summary of the rows that earlier stages left, in one stage's columns."""
+
+    summary: Statistic
+    before: Rule
+    stage: Stage
+
+    def add(self, scored: Scored) -> None:
+        left = scored.take(self.before.keep(scored))
+        self.summary.add(own_columns(left, self.stage))
+
+    def merge(self, other: "Seen") -> None:
+        self.summary.merge(other.summary)
+
+
+def own_columns(scored: Scored, stage: Stage) -> Scored:
+    """The rows with a stage's columns alone, under their own names."""
+    places = [n for n, name in enumerate(scored.names) if _belongs(name, stage)]
+    names = tuple(scored.names[n].removeprefix(stage.column("")) for n in places)
+    return replace(scored, scores=scored.scores[:, places], names=names)
+
+
+def _belongs(name: str, stage: Stage) -> bool:
+    return name.startswith(stage.column("")) if stage.name else not _of_a_filter(name)
+
+
+def _of_a_filter(name: str) -> bool:
+    return name.startswith(MARK)
