@@ -28,6 +28,7 @@ HINT = (
 COMMANDS = {
     "select": "assay.api.select_command:select",
     "methods": "assay.api.show_commands:methods",
+    "bakeoff": "assay.api.bakeoff_command:bakeoff",
     "verify": "assay.api.run_commands:verify",
     "replay": "assay.api.run_commands:replay",
     "diff": "assay.api.diff_command:diff",

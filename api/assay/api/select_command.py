@@ -41,6 +41,14 @@ OURS = ("scores", "quarantine", "fit", "state")  # folders that a selection writ
 @click.option(
     "--set", "settings_", multiple=True, metavar="NAME=VALUE", help="A setting of the method."
 )
+@click.option(
+    "--stage",
+    "stages",
+    multiple=True,
+    metavar="METHOD[:NAME=VALUE,...]",
+    help="Rule documents out by another method first; may be repeated, in order.",
+)
+@click.option("--dedup", is_flag=True, help="The same as a first --stage dedup.")
 @click.option("--seed", type=int, help="Every random choice hangs on it.  [default: 0]")
 @click.option("--text-column", metavar="NAME", help="Column of the text.  [default: text]")
 @click.option(
@@ -85,12 +93,23 @@ def assembled(given: Mapping[str, Any]) -> Spec:
     if given.get("config"):
         values |= spec.read_file(given["config"])
     values |= settings.spec_defaults()
-    named = [n for n in given if n not in ("settings_", "config")]
+    named = [n for n in given if n not in ("settings_", "config", "stages", "dedup")]
     values |= {name: given[name] for name in named if given[name] not in (None, ())}
     values["settings"] = dict(values.get("settings") or {})
     for entry in given["settings_"]:
         put(values["settings"], entry)
+    if stages := [*(["dedup"] if given["dedup"] else []), *map(stage_of, given["stages"])]:
+        values["stages"] = stages
     return spec.from_mapping(values, where)
+
+
+def stage_of(entry: str) -> dict[str, Any]:
+    """`quality:rules=gopher,...` as a stage."""
+    name, _, rest = entry.partition(":")
+    values: dict[str, Any] = {}
+    for pair in rest.split(",") if rest else []:
+        put(values, pair)
+    return {"method": name, "settings": values}
 
 
 def put(into: dict[str, Any], entry: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from assay.selectors import budget, catalog, manifest, scores, storage
+from assay.selectors import budget, manifest, scores, spec, storage
 from assay.selectors.budget import Budget
 from assay.selectors.errors import BadInput, Mismatch
 from assay.selectors.folding import Folding
@@ -40,7 +40,7 @@ def reopen(uri: str) -> Past:
     """The selection whose manifest or folder this is."""
     found = manifest.read(uri)
     request = found.request
-    selector = catalog.build(str(request["method"]), request["settings"])
+    selector = spec.selector_of(request["method"], request["settings"], request.get("stages", ()))
     folder = found.uri("scores")
     names = [name for name in storage.names(folder) if name.endswith(".parquet")]
     files = [scores.find(storage.join(folder, name)) for name in names]
@@ -58,6 +58,7 @@ def spec_of(past: Manifest, out: str, raw: tuple[str, ...] = ()) -> Spec:
     request, run = past.request, past.run
     plain = ("method", "budget", "seed", "text_column", "id_column", "group_by", "settings")
     asked: dict[str, Any] = {name: request[name] for name in plain}
+    asked["stages"] = tuple(request.get("stages", ()))
     targets = {name: tuple(uris) for name, uris in run["target"].items()}
     return Spec(raw=raw or tuple(run["raw"]), target=targets, out=out, **asked)
 

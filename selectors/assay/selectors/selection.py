@@ -122,7 +122,7 @@ def select(asked: Spec, means: Means | None = None) -> Manifest:
 def survey(asked: Spec, means: Means) -> Ground:
     """Look at every shard and say exactly what is asked of what."""
     wanted = spec.checked(asked)
-    selector = catalog.build(wanted.method, wanted.settings)
+    selector = spec.selector_of(wanted.method, wanted.settings, wanted.stages)
     plain = Reading(wanted.text_column, wanted.id_column)
     raw = shards.survey(wanted.raw, wanted.reading, means.map)
     targets = {n: shards.survey(u, plain, means.map) for n, u in wanted.target.items()}
@@ -259,6 +259,7 @@ def _request(
     return {
         "method": asked.method,
         "settings": dict(asked.settings),
+        "stages": [dict(stage) for stage in asked.stages],
         "budget": str(budget.parse(asked.budget)),
         "seed": asked.seed,
         "text_column": asked.text_column,

@@ -1,7 +1,7 @@
 """What is asked of a selection: a value that can be written in a file."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import PurePath
 from typing import Any
@@ -11,7 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from assay.selectors import budget, catalog, storage
 from assay.selectors.errors import BadRequest, BadSetting, UnknownName
+from assay.selectors.selector import Selector
 from assay.selectors.shards import Reading
+from assay.selectors.stages import chain
 
 Uris = tuple[str, ...]
 
@@ -26,6 +28,7 @@ class Spec:
     out: str
     target: Mapping[str, Uris] = field(default_factory=dict)  # name -> URIs
     settings: Mapping[str, Any] = field(default_factory=dict)
+    stages: tuple[Mapping[str, Any], ...] = ()  # each {"method": ..., "settings": {...}}, in turn
     seed: int = 0
     text_column: str = "text"
     id_column: str | None = None  # None: "id" where there is one, else a hash of the text
@@ -44,9 +47,30 @@ def checked(spec: Spec) -> Spec:
     if not spec.out:
         raise BadRequest("nowhere to write: name the output with --out URI")
     budget.parse(spec.budget)
-    selector = catalog.build(spec.method, spec.settings)
     values = {f.name: getattr(spec, f.name) for f in fields(spec)}
-    return Spec(**values | {"settings": catalog.settings_of(selector)})
+    settings = catalog.settings_of(catalog.build(spec.method, spec.settings))
+    stages = tuple(_filled(stage) for stage in spec.stages)
+    return Spec(**values | {"settings": settings, "stages": stages})
+
+
+def selector_of(
+    method: str, settings: Mapping[str, Any], stages: Sequence[Mapping[str, Any]] = ()
+) -> Selector:
+    """The selector that was asked for: a method, after the stages that rule documents out."""
+    last = catalog.build(method, settings)
+    if not stages:
+        return last
+    built = [(str(s["method"]), catalog.build(str(s["method"]), s["settings"])) for s in stages]
+    return chain(built, last)
+
+
+def _filled(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage with every default of its method."""
+    known = {"method", "settings"}
+    if "method" not in stage or set(stage) - known:
+        raise BadSetting(f"a stage is {{method: NAME, settings: {{...}}}}; found {dict(stage)!r}")
+    made = catalog.build(str(stage["method"]), stage.get("settings") or {})
+    return {"method": str(stage["method"]), "settings": catalog.settings_of(made)}
 
 
 def from_mapping(values: Mapping[str, Any], where: str) -> Spec:
@@ -60,6 +84,7 @@ def from_mapping(values: Mapping[str, Any], where: str) -> Spec:
         plain[name] = _listed(plain.get(name, ()))
     if not isinstance(plain["target"], Mapping):
         plain["target"] = named_targets(plain["target"])
+    plain["stages"] = tuple(_stage(stage) for stage in plain.get("stages") or ())
     for name in ("method", "budget", "out"):
         plain[name] = str(plain.get(name) or "")
     try:
@@ -98,6 +123,16 @@ def _name_of(entry: str) -> tuple[str, str]:
     if equals and uri and name.replace("_", "").replace("-", "").isalnum():
         return name, uri
     return "target", entry
+
+
+def _stage(value: Any) -> Any:
+    """`dedup`, `{dedup: {near: true}}` and `{method: dedup, settings: {near: true}}` are one."""
+    if isinstance(value, str):
+        return {"method": value, "settings": {}}
+    if isinstance(value, Mapping) and len(value) == 1 and "method" not in value:
+        name, settings = next(iter(value.items()))
+        return {"method": name, "settings": settings or {}}
+    return value
 
 
 def _listed(value: Any) -> Any:

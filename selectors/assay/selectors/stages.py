@@ -5,6 +5,7 @@ from the score store alone. Columns of a stage are called stage.NAME.COLUMN ther
 the last stage's keep their names.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -52,6 +53,16 @@ class Chain:
             rules = (*rules, OfStage(stage, stage.selector.choose(amount, seen)))
         names = tuple(stage.name or "last" for stage in self.stages)
         return Passed(AllOf(rules), names)
+
+
+def chain(filters: Sequence[tuple[str, Selector]], last: Selector) -> Chain:
+    """Stages under their methods' names; a method that comes again gets a number."""
+    names: list[str] = []
+    for name, _ in filters:
+        times = sum(known.split("-")[0] == name for known in names)
+        names.append(f"{name}-{times + 1}" if times else name)
+    pairs = zip(names, filters, strict=True)
+    return Chain(tuple(Stage(name, selector) for name, (_, selector) in pairs), last)
 
 
 @dataclass(frozen=True)

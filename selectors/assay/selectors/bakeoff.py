@@ -1,0 +1,96 @@
+"""Several methods at one budget: what each keeps, how far they agree, what each costs."""
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from assay.selectors import storage
+from assay.selectors.past import Past, reopen
+from assay.selectors.records import Ids, Mask, Scored
+from assay.selectors.selection import Means, select
+from assay.selectors.selector import Rule
+from assay.selectors.spec import Spec
+from assay.selectors.whatif import Tallied
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A method with its settings, under the name that the table and its folder carry."""
+
+    name: str
+    method: str
+    settings: dict[str, Any]
+
+
+@dataclass
+class Keys:
+    """The hashes of the ids that a rule keeps."""
+
+    rule: Rule
+    keys: Ids
+
+    def add(self, scored: Scored) -> None:
+        keep: Mask = self.rule.keep(scored)
+        self.keys = np.concatenate([self.keys, scored.key[keep]])
+
+    def merge(self, other: "Keys") -> None:
+        self.keys = np.concatenate([self.keys, other.keys])
+
+
+def bakeoff(asked: Spec, entrants: Sequence[Entrant], label: str, means: Means) -> dict[str, Any]:
+    """Run every entrant into a folder of its own below `asked.out`, and compare."""
+    rows, keys = [], {}
+    for entrant in entrants:
+        row, kept = _run(asked, entrant, label, means)
+        rows.append(row)
+        keys[entrant.name] = kept
+    return {"budget": asked.budget, "label": label, "methods": rows, "overlap": _overlaps(keys)}
+
+
+def _run(asked: Spec, entrant: Entrant, label: str, means: Means) -> tuple[dict[str, Any], Ids]:
+    out = storage.join(asked.out, entrant.name)
+    own = replace(asked, method=entrant.method, settings=entrant.settings, out=out)
+    wall, cpu = time.monotonic(), time.process_time()
+    made = select(own, means)
+    spent = {"seconds": time.monotonic() - wall, "cpu_seconds": time.process_time() - cpu}
+    past = reopen(made.folder)
+    rule = past.rule(means)
+    fold = past.fold(means)
+    kept = fold("scores", Tallied(rule))
+    keys = fold("scores", Keys(rule, np.zeros(0, np.uint64))).keys
+    row = {"name": entrant.name, "method": entrant.method, "kept": made.content["spent"]}
+    row |= {"precision": _precision(kept, label), "mean_tokens": _mean(kept.total)} | spent
+    return row | {"length_correlation": _length_correlation(past)}, np.unique(keys)
+
+
+def _precision(kept: Tallied, label: str) -> float | None:
+    """Share of the kept documents that carry the label; None where none is asked about."""
+    if not label:
+        return None
+    return kept.sources.get(label, (0, 0, 0))[0] / max(kept.total[0], 1)
+
+
+def _mean(total: tuple[int, int, int]) -> float:
+    return total[2] / max(total[0], 1)
+
+
+def _length_correlation(past: Past) -> float | None:
+    """Spearman's between score and length, as the report found it."""
+    report = json.loads(storage.read_bytes(past.manifest.uri("report.json")))
+    found = report["lengths"].get("spearman")
+    return None if found is None else float(found)
+
+
+def _overlaps(keys: dict[str, Ids]) -> dict[str, dict[str, float]]:
+    """Jaccard's index of each pair."""
+    return {a: {b: _jaccard(keys[a], keys[b]) for b in keys} for a in keys}
+
+
+def _jaccard(a: Iterable[Any], b: Iterable[Any]) -> float:
+    one, other = np.asarray(a), np.asarray(b)
+    both = len(np.intersect1d(one, other, assume_unique=True))
+    return both / max(len(one) + len(other) - both, 1)
