@@ -1,12 +1,13 @@
 // N-grams of tokens as places in a table: counted into it, or summed over it.
 //
-// "fast-1": the hash of a token is hash-1 of its bytes; the hash of an n-gram extends the hash of its
-// first n - 1 tokens by its last; order k has the slots [(k - 1) * buckets, k * buckets) to itself.
-// "reference-1": the n-gram is its tokens joined by one space, its slot is SHA-256 of that as a number
-// modulo `buckets`, and all orders share the slots (Xie et al., DSIR, arXiv:2302.03169).
+// "fast-1": the hash of a token is hash-1 of its bytes; the hash of an n-gram extends the hash of
+// its first n - 1 tokens by its last; order k has the slots [(k - 1) * buckets, k * buckets) to
+// itself. "reference-1": the n-gram is its tokens joined by one space, its slot is SHA-256 of that
+// as a number modulo `buckets`, and all orders share the slots (Xie et al., DSIR,
+// arXiv:2302.03169).
 //
-// The order of additions is a function of the text alone. Token i adds the n-grams that end with it,
-// shortest first, to running sum i mod 8; at the end the sums are added as
+// The order of additions is a function of the text alone. Token i adds the n-grams that end with
+// it, shortest first, to running sum i mod 8; at the end the sums are added as
 // ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)). All in double.
 #pragma once
 #if defined(__linux__)
@@ -26,8 +27,8 @@ inline constexpr size_t lanes = 8;
 // one batch while the batch before is worked on.
 struct Batch {
   u64 slot[most_orders][most_tokens + vector_slack];  // by order, then by last token
-  size_t count;                                 // tokens
-  size_t before;                                // tokens of the document before these
+  size_t count;                                       // tokens
+  size_t before;                                      // tokens of the document before these
   size_t row;
   bool last;  // of its document
 
@@ -270,7 +271,8 @@ class ReferenceFeatures {
   sha256::Modulus modulus_;
   Memo* memo_;
   Buffer<u8> joined_;
-  size_t size_ = 0, tokens_ = 0;  // of what is joined: the last tokens of the batch before come first
+  size_t size_ = 0,
+         tokens_ = 0;  // of what is joined: the last tokens of the batch before come first
   size_t begins_[batch_tokens + most_orders];
   Asked asked_[most];
   u32 missing_[most + 1];
@@ -281,8 +283,8 @@ class ReferenceFeatures {
 
 // --- what is done with them ----------------------------------------------------------------------
 
-// Hands on the batches of text(0), text(1), ... in order: use(batch), some time after prefetch(slot)
-// for each of its slots. A text without tokens has none.
+// Hands on the batches of text(0), text(1), ... in order: use(batch), some time after
+// prefetch(slot) for each of its slots. A text without tokens has none.
 template <class GetText, class Features, class Prefetch, class Use>
 void for_each_batch(size_t rows, GetText text, Scratch& scratch, Features& features,
                     Prefetch prefetch, Use use) {
@@ -349,8 +351,7 @@ void add_lines(const Batch& batch, size_t orders, const Number* table, double* r
   if (batch.before + 1 < orders) one_by_one(std::min(lanes, batch.count));
   for (; i + lanes <= batch.count; i += lanes)
     for (size_t order = 0; order < orders; order++)
-      for (size_t lane = 0; lane < lanes; lane++)
-        sums[lane] += table[batch.slot[order][i + lane]];
+      for (size_t lane = 0; lane < lanes; lane++) sums[lane] += table[batch.slot[order][i + lane]];
   one_by_one(batch.count);
   std::memcpy(running, sums, sizeof sums);
 }
