@@ -111,10 +111,10 @@ def select(asked: Spec, means: Means | None = None) -> Manifest:
     out = ground.spec.out
     storage.prepare(out)
     with storage.lock(out):
+        storage.sweep(out)
         if done := manifest.find(out):
             _same(done.request, ground.request, out)
             return done
-        storage.sweep(out)
         _claim(out, ground.request)
         return _carry_out(ground, means, begun)
 
