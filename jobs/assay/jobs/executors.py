@@ -19,7 +19,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 ENGINES = ("threads", "processes")
-AHEAD = 1  # items given out beyond one for each worker: keeps workers busy, bounds what waits
+AHEAD = 0  # items given out beyond one for each worker: one more cost 30 MB and gained 7 % of the time
 
 
 @dataclass(frozen=True)
