@@ -6,6 +6,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import settings
+
+# The same examples each time, and as long as a busy machine takes.
+settings.register_profile("assay", deadline=None, derandomize=True)
+settings.load_profile("assay")
 
 TOPICS = {
     "sums": "add take sum number seven twelve apples left share total equals dollars each how many",

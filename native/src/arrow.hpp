@@ -44,7 +44,7 @@ class Texts {
   Texts(const ArrowArray& array, std::string_view format)
       : size_(static_cast<size_t>(array.length)), offset_(static_cast<size_t>(array.offset)) {
     bool view = format.front() == 'v';
-    layout_ = view                                     ? Layout::views
+    layout_ = view                                             ? Layout::views
               : format.front() == 'U' || format.front() == 'Z' ? Layout::offsets64
                                                                : Layout::offsets32;
     if (size_ == 0) return;
@@ -90,11 +90,15 @@ class Texts {
 
   const u8* view_bytes(size_t row) const { return places_ + 16 * (offset_ + row); }
 
-  View view_fields(size_t row) const {
-    View fields;
-    std::memcpy(&fields, view_bytes(row), sizeof fields);
-    return fields;
+  // Buffers from files need not be aligned.
+  template <class T>
+  static T read(const u8* p) {
+    T value;
+    std::memcpy(&value, p, sizeof value);
+    return value;
   }
+
+  View view_fields(size_t row) const { return read<View>(view_bytes(row)); }
 
   Text view(size_t row) const {
     View fields = view_fields(row);
@@ -105,8 +109,8 @@ class Texts {
 
   int64_t offset(size_t row) const {
     size_t i = offset_ + row;
-    if (layout_ == Layout::offsets64) return reinterpret_cast<const int64_t*>(places_)[i];
-    return reinterpret_cast<const int32_t*>(places_)[i];
+    if (layout_ == Layout::offsets64) return read<int64_t>(places_ + 8 * i);
+    return read<int32_t>(places_ + 4 * i);
   }
 
   // What can be checked without knowing the size of the data: files may hold anything.

@@ -19,7 +19,8 @@ namespace {
 // --- what comes in -------------------------------------------------------------------------------
 
 constexpr char accepted[] =
-    "one Arrow array of type string, large_string, string_view, binary, large_binary or binary_view";
+    "one Arrow array of type string, large_string, string_view, binary, large_binary or "
+    "binary_view";
 
 std::string name_of_type(nb::handle object) {
   return nb::cast<std::string>(nb::type_name(object.type()));
@@ -56,8 +57,8 @@ class Column {
                               ? nb::cast<std::string>(nb::str(nb::object(object.attr("type"))))
                               : "format '" + std::string(format) + "'";
       if (schema.dictionary) found += " (cast it first)";
-      std::string message = std::string("texts must be ") + accepted + ", not " + name_of_type(object) +
-                            " of type " + found;
+      std::string message = std::string("texts must be ") + accepted + ", not " +
+                            name_of_type(object) + " of type " + found;
       throw nb::type_error(message.c_str());
     }
     texts_.emplace(array, format);
@@ -75,7 +76,8 @@ Text view(const nb::bytes& text) {
   return {reinterpret_cast<const u8*>(text.c_str()), text.size()};
 }
 
-// A C-contiguous array of the caller's, through the buffer protocol, so that nothing is ever copied.
+// A C-contiguous array of the caller's, through the buffer protocol, so that nothing is ever
+// copied.
 class Array {
  public:
   Array(nb::handle object, const char* name, const std::string& wanted, const char* kinds,
@@ -157,7 +159,8 @@ Definition definition(const std::string& features, int64_t orders, int64_t bucke
   else if (features == "reference")
     result.features = Features::reference;
   else
-    throw nb::value_error(("features must be 'fast' or 'reference', not '" + features + "'").c_str());
+    throw nb::value_error(
+        ("features must be 'fast' or 'reference', not '" + features + "'").c_str());
   if (orders < 1 || orders > static_cast<int64_t>(most_orders))
     throw nb::value_error(("orders must be 1 to 8, not " + std::to_string(orders)).c_str());
   if (buckets < 1 || buckets > int64_t{1} << 31)
@@ -232,7 +235,8 @@ Numpy<T> each(nb::handle texts, Value value) {
   Column1<T> out({column.texts().size()});
   {
     nb::gil_scoped_release release;
-    for (size_t row = 0; row < column.texts().size(); row++) out.data[row] = value(column.texts(), row);
+    for (size_t row = 0; row < column.texts().size(); row++)
+      out.data[row] = value(column.texts(), row);
   }
   return out.numpy();
 }
@@ -251,9 +255,8 @@ Numpy<u64> py_fingerprint(nb::object texts, u64 seed) {
 
 Numpy<int64_t> py_count_tokens(nb::object texts) {
   return each<int64_t>(texts, [](const Texts& column, size_t row) {
-    return with_scratch([&](Scratch& scratch) {
-      return static_cast<int64_t>(count_tokens(column[row], scratch));
-    });
+    return with_scratch(
+        [&](Scratch& scratch) { return static_cast<int64_t>(count_tokens(column[row], scratch)); });
   });
 }
 
@@ -266,9 +269,10 @@ u64 py_add_ngrams(nb::object texts, nb::object counts, const std::string& featur
   Definition wanted = definition(features, orders, buckets);
   Column column(texts);
   std::string entries = std::to_string(wanted.slots());
-  Array array(counts, "counts",
-              "a writable C-contiguous array of " + entries + " int64 (slots of '" + features + "')",
-              "i", true);
+  Array array(
+      counts, "counts",
+      "a writable C-contiguous array of " + entries + " int64 (slots of '" + features + "')", "i",
+      true);
   if (array.dimensions() != 1 || array.length(0) != wanted.slots())
     array.refuse("one of shape " + array.shape());
   nb::gil_scoped_release release;
@@ -285,8 +289,8 @@ nb::tuple py_dot_ngrams(nb::object texts, nb::object table, const std::string& f
   Column column(texts);
   std::string entries = std::to_string(wanted.slots());
   Array array(table, "table",
-              "a C-contiguous array of float32 or float64 of shape (" + entries + ",) or (" + entries +
-                  ", columns)",
+              "a C-contiguous array of float32 or float64 of shape (" + entries + ",) or (" +
+                  entries + ", columns)",
               "fd", false);
   if (array.dimensions() < 1 || array.dimensions() > 2 || array.length(0) != wanted.slots())
     array.refuse("one of shape " + array.shape());
@@ -345,7 +349,8 @@ std::vector<std::string> token_strings(const nb::bytes& text) {
 
 nb::list py_tokens(nb::bytes text) {
   nb::list out;
-  for (const std::string& token : token_strings(text)) out.append(nb::bytes(token.data(), token.size()));
+  for (const std::string& token : token_strings(text))
+    out.append(nb::bytes(token.data(), token.size()));
   return out;
 }
 
@@ -388,7 +393,9 @@ Numpy<u64> py_windows(nb::bytes text, int64_t width) {
   {
     nb::gil_scoped_release release;
     with_scratch([&](Scratch& scratch) {
-      for_each_window(document, scratch, windows, [&](u64 hash) { hashes.push_back(hash); });
+      for_each_windows(document, scratch, windows, [&](const u64* run, size_t runs) {
+        hashes.insert(hashes.end(), run, run + runs);
+      });
     });
   }
   return numpy(hashes);
@@ -406,7 +413,8 @@ nb::tuple py_find_windows(nb::object texts, int64_t width, nb::object wanted) {
   bool ascending;
   {
     nb::gil_scoped_release release;
-    ascending = std::adjacent_find(hashes, hashes + count, std::greater_equal<>()) == hashes + count;
+    ascending =
+        std::adjacent_find(hashes, hashes + count, std::greater_equal<>()) == hashes + count;
     if (ascending)
       found = with_scratch([&](Scratch& scratch) {
         return find_windows(column.texts(), checked, hashes, count, scratch);
@@ -445,28 +453,34 @@ NB_MODULE(kernels, m) {
   m.def("valid_utf8", &py_valid_utf8, nb::arg("texts").none(),
         "bool (n,): is the text UTF-8, as strictly as bytes.decode sees it? A null is not.\n\n"
         "TypeError if texts is not one Arrow text array.");
-  m.def("fingerprint", &py_fingerprint, nb::arg("texts").none(), "seed"_a = 0,
-        "uint64 (n,): the 64-bit hash \"hash-1\" of each text's bytes, the same on every machine.\n\n"
-        "Not a cryptographic hash. TypeError if texts is not one Arrow text array.");
+  m.def(
+      "fingerprint", &py_fingerprint, nb::arg("texts").none(), "seed"_a = 0,
+      "uint64 (n,): the 64-bit hash \"hash-1\" of each text's bytes, the same on every machine.\n\n"
+      "Not a cryptographic hash. TypeError if texts is not one Arrow text array.");
   m.def("count_tokens", &py_count_tokens, nb::arg("texts").none(),
         "int64 (n,): how many matches of `\\w+|[^\\w\\s]+` the lowered text has.\n\n"
         "TypeError if texts is not one Arrow text array.");
   m.def("slots", &py_slots, "features"_a, "orders"_a, "buckets"_a,
         "The length of a table: orders * buckets for \"fast\", buckets for \"reference\".\n\n"
         "ValueError for unknown features, orders outside 1..8 or buckets outside 1..2**31.");
-  m.def("add_ngrams", &py_add_ngrams, nb::arg("texts").none(), nb::arg("counts").none(), "features"_a, "orders"_a, "buckets"_a,
-        "Count every n-gram of 1 to `orders` tokens into counts, int64 (slots,), in place.\n\n"
-        "Returns how many were added. Two threads need two arrays. ValueError if counts is not a\n"
-        "writable C-contiguous int64 array of exactly slots(features, orders, buckets) entries, or\n"
-        "if the settings are out of range; TypeError if texts is not one Arrow text array.");
-  m.def("dot_ngrams", &py_dot_ngrams, nb::arg("texts").none(), nb::arg("table").none(), "features"_a, "orders"_a, "buckets"_a,
-        "(sums, ngrams): table[slot] summed over a text's n-grams, and how many there were.\n\n"
-        "table is float32 or float64 (slots,) or (slots, k); sums is float64 (n,) or (n, k), ngrams\n"
-        "int64 (n,). The n-grams that end with token i are added, shortest first, to running sum\n"
-        "i % 8 in float64; in the end ((0+4)+(2+6)) + ((1+5)+(3+7)) of these: the same bits on every\n"
-        "machine and in every batch.\n"
-        "ValueError if table has another shape, type or layout or the settings are out of range;\n"
-        "TypeError if texts is not one Arrow text array.");
+  m.def(
+      "add_ngrams", &py_add_ngrams, nb::arg("texts").none(), nb::arg("counts").none(), "features"_a,
+      "orders"_a, "buckets"_a,
+      "Count every n-gram of 1 to `orders` tokens into counts, int64 (slots,), in place.\n\n"
+      "Returns how many were added. Two threads need two arrays. ValueError if counts is not a\n"
+      "writable C-contiguous int64 array of exactly slots(features, orders, buckets) entries, or\n"
+      "if the settings are out of range; TypeError if texts is not one Arrow text array.");
+  m.def(
+      "dot_ngrams", &py_dot_ngrams, nb::arg("texts").none(), nb::arg("table").none(), "features"_a,
+      "orders"_a, "buckets"_a,
+      "(sums, ngrams): table[slot] summed over a text's n-grams, and how many there were.\n\n"
+      "table is float32 or float64 (slots,) or (slots, k); sums is float64 (n,) or (n, k), ngrams\n"
+      "int64 (n,). The n-grams that end with token i are added, shortest first, to running sum\n"
+      "i % 8 in float64; in the end ((0+4)+(2+6)) + ((1+5)+(3+7)) of these: the same bits on "
+      "every\n"
+      "machine and in every batch.\n"
+      "ValueError if table has another shape, type or layout or the settings are out of range;\n"
+      "TypeError if texts is not one Arrow text array.");
   m.def("lower", &py_lower, "text"_a,
         "text lowered as str.lower does it; bytes that are not UTF-8 stay as they are.");
   m.def("tokens", &py_tokens, "text"_a,
@@ -475,13 +489,17 @@ NB_MODULE(kernels, m) {
         "(tokens joined by a space, order, slot) of each n-gram, by their last token, and then\n"
         "the shortest first, which is the order in which dot_ngrams adds them.\n\n"
         "ValueError if the settings are out of range.");
-  m.def("windows", &py_windows, "text"_a, "width"_a,
-        "uint64 (max(0, tokens - width + 1),): the hash of each run of `width` tokens, in order.\n\n"
-        "ValueError if width is outside 1..2**20.");
-  m.def("find_windows", &py_find_windows, nb::arg("texts").none(), "width"_a, nb::arg("wanted").none(),
-        "(rows, places), int64 (hits,) each: texts[row] has the window wanted[place].\n\n"
-        "Each pair once, by row, then by place. wanted is uint64 (m,), ascending, without repeats,\n"
-        "else ValueError; TypeError if texts is not one Arrow text array.");
-  m.def("_force_simd", &py_force_simd, "name"_a,
-        "For tests: use \"portable\", \"avx2\" or \"avx512\" from now on; returns what was in use.");
+  m.def(
+      "windows", &py_windows, "text"_a, "width"_a,
+      "uint64 (max(0, tokens - width + 1),): the hash of each run of `width` tokens, in order.\n\n"
+      "ValueError if width is outside 1..2**20.");
+  m.def(
+      "find_windows", &py_find_windows, nb::arg("texts").none(), "width"_a,
+      nb::arg("wanted").none(),
+      "(rows, places), int64 (hits,) each: texts[row] has the window wanted[place].\n\n"
+      "Each pair once, by row, then by place. wanted is uint64 (m,), ascending, without repeats,\n"
+      "else ValueError; TypeError if texts is not one Arrow text array.");
+  m.def(
+      "_force_simd", &py_force_simd, "name"_a,
+      "For tests: use \"portable\", \"avx2\" or \"avx512\" from now on; returns what was in use.");
 }

@@ -1,12 +1,13 @@
 // N-grams of tokens as places in a table: counted into it, or summed over it.
 //
-// "fast-1": the hash of a token is hash-1 of its bytes; the hash of an n-gram extends the hash of its
-// first n - 1 tokens by its last; order k has the slots [(k - 1) * buckets, k * buckets) to itself.
-// "reference-1": the n-gram is its tokens joined by one space, its slot is SHA-256 of that as a number
-// modulo `buckets`, and all orders share the slots (Xie et al., DSIR, arXiv:2302.03169).
+// "fast-1": the hash of a token is hash-1 of its bytes; the hash of an n-gram extends the hash of
+// its first n - 1 tokens by its last; order k has the slots [(k - 1) * buckets, k * buckets) to
+// itself. "reference-1": the n-gram is its tokens joined by one space, its slot is SHA-256 of that
+// as a number modulo `buckets`, and all orders share the slots (Xie et al., DSIR,
+// arXiv:2302.03169).
 //
-// The order of additions is a function of the text alone. Token i adds the n-grams that end with it,
-// shortest first, to running sum i mod 8; at the end the sums are added as
+// The order of additions is a function of the text alone. Token i adds the n-grams that end with
+// it, shortest first, to running sum i mod 8; at the end the sums are added as
 // ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)). All in double.
 #pragma once
 #if defined(__linux__)
@@ -26,8 +27,8 @@ inline constexpr size_t lanes = 8;
 // one batch while the batch before is worked on.
 struct Batch {
   u64 slot[most_orders][most_tokens + vector_slack];  // by order, then by last token
-  size_t count;                                 // tokens
-  size_t before;                                // tokens of the document before these
+  size_t count;                                       // tokens
+  size_t before;                                      // tokens of the document before these
   size_t row;
   bool last;  // of its document
 
@@ -76,7 +77,7 @@ class FastFeatures {
 class Memo {
  public:
   static constexpr size_t longest = 27;
-  static constexpr size_t entries = 1 << 16;  // one huge page, twice a core's L2
+  static constexpr size_t entries = 1 << 17;  // 4 MiB in huge pages
 
   Memo() : table_(static_cast<Key*>(std::aligned_alloc(bytes, bytes))) {
     if (!table_) throw std::bad_alloc();
@@ -109,9 +110,10 @@ class Memo {
 
   Key* table() { return table_.get(); }
 
+  // An n-gram is in one of the two entries from here on, which share a cache line.
   static size_t place(const Key& key) {
     u64 hash = fold(fold(key.word[0] ^ K0, key.word[1] ^ K1) ^ key.word[2], key.word[3] ^ K2);
-    return hash >> (64 - std::countr_zero(entries));
+    return hash >> (65 - std::countr_zero(entries)) << 1;
   }
 
   static bool same(const Key& entry, const Key& key) {
@@ -122,9 +124,10 @@ class Memo {
 
   static u32 bucket(const Key& entry) { return static_cast<u32>(entry.word[3] >> 32); }
 
-  static void remember(Key& entry, const Key& key, u32 bucket) {
-    entry = key;
-    entry.word[3] |= u64{bucket} << 32;
+  static void remember(Key* entry, const Key& key, u32 bucket) {
+    entry[1] = entry[0];
+    entry[0] = key;
+    entry[0].word[3] |= u64{bucket} << 32;
   }
 
  private:
@@ -244,9 +247,11 @@ class ReferenceFeatures {
     size_t missing = 0;
     for (size_t i = 0; i < count; i++) {
       const Asked& asked = asked_[i];
-      *asked.slot = Memo::bucket(*asked.entry);
+      bool first = Memo::same(asked.entry[0], asked.key);
+      bool second = Memo::same(asked.entry[1], asked.key);
+      *asked.slot = Memo::bucket(asked.entry[first ? 0 : 1]);
       missing_[missing] = static_cast<u32>(i);
-      missing += !Memo::same(*asked.entry, asked.key);
+      missing += !(first | second);
     }
     for (size_t first = 0; first < missing; first += sha256::lanes) {
       size_t few = std::min(sha256::lanes, missing - first);
@@ -261,7 +266,7 @@ class ReferenceFeatures {
       for (size_t i = 0; i < few; i++) {
         Asked& asked = asked_[missing_[first + i]];
         *asked.slot = buckets[i];
-        Memo::remember(*asked.entry, asked.key, buckets[i]);
+        Memo::remember(asked.entry, asked.key, buckets[i]);
       }
     }
   }
@@ -270,7 +275,8 @@ class ReferenceFeatures {
   sha256::Modulus modulus_;
   Memo* memo_;
   Buffer<u8> joined_;
-  size_t size_ = 0, tokens_ = 0;  // of what is joined: the last tokens of the batch before come first
+  size_t size_ = 0,
+         tokens_ = 0;  // of what is joined: the last tokens of the batch before come first
   size_t begins_[batch_tokens + most_orders];
   Asked asked_[most];
   u32 missing_[most + 1];
@@ -281,8 +287,8 @@ class ReferenceFeatures {
 
 // --- what is done with them ----------------------------------------------------------------------
 
-// Hands on the batches of text(0), text(1), ... in order: use(batch), some time after prefetch(slot)
-// for each of its slots. A text without tokens has none.
+// Hands on the batches of text(0), text(1), ... in order: use(batch), some time after
+// prefetch(slot) for each of its slots. A text without tokens has none.
 template <class GetText, class Features, class Prefetch, class Use>
 void for_each_batch(size_t rows, GetText text, Scratch& scratch, Features& features,
                     Prefetch prefetch, Use use) {
@@ -349,8 +355,7 @@ void add_lines(const Batch& batch, size_t orders, const Number* table, double* r
   if (batch.before + 1 < orders) one_by_one(std::min(lanes, batch.count));
   for (; i + lanes <= batch.count; i += lanes)
     for (size_t order = 0; order < orders; order++)
-      for (size_t lane = 0; lane < lanes; lane++)
-        sums[lane] += table[batch.slot[order][i + lane]];
+      for (size_t lane = 0; lane < lanes; lane++) sums[lane] += table[batch.slot[order][i + lane]];
   one_by_one(batch.count);
   std::memcpy(running, sums, sizeof sums);
 }

@@ -188,7 +188,8 @@ inline void lower_piece(Text document, size_t at, size_t end, Lowered& lowered) 
       Piece piece = lower_code_point(document, at);
       std::memcpy(text + out, &piece.text, 4);
       std::memcpy(look + out, &piece.look, 4);
-      if (piece.more) [[unlikely]] lower_dotted_i(text + out, look + out);
+      if (piece.more) [[unlikely]]
+        lower_dotted_i(text + out, look + out);
       at += piece.read, out += piece.written;
     } while (at < end && in[at] >= 0x80);
   }
@@ -247,7 +248,8 @@ inline size_t count_starts(const u8* look, size_t size, u8 before) {
 
 #if SCAN_LEVEL == 0
 
-inline void hash_tokens(const u8* text, const u32* starts, const u32* ends, size_t count, u64* out) {
+inline void hash_tokens(const u8* text, const u32* starts, const u32* ends, size_t count,
+                        u64* out) {
   for (size_t i = 0; i < count; i++) out[i] = hash_token(text + starts[i], ends[i] - starts[i]);
 }
 
@@ -284,8 +286,8 @@ inline __m512i lines(const u8* text, const u32* at) {
   return _mm512_inserti32x4(all, line(6), 3);
 }
 
-// The 16 bytes at each place as two words. Plain loads: where the microcode guards against Downfall,
-// gathers are slower than all the rest of the hash.
+// The 16 bytes at each place as two words. Plain loads: where the microcode guards against
+// Downfall, gathers are slower than all the rest of the hash.
 inline void load_pairs(const u8* text, const u32* at, Words& first, Words& second) {
   __m512i even = lines(text, at), odd = lines(text, at + 1);
   first = reinterpret_cast<Words>(_mm512_unpacklo_epi64(even, odd));
@@ -383,7 +385,8 @@ inline Words finish(Words state, Words length) {
   return state ^ (state >> 29);
 }
 
-inline void hash_tokens(const u8* text, const u32* starts, const u32* ends, size_t count, u64* out) {
+inline void hash_tokens(const u8* text, const u32* starts, const u32* ends, size_t count,
+                        u64* out) {
   constexpr u64 begin = start(0);
   for (size_t i = 0; i < count; i += width) {
     Words size = widen(ends + i) - widen(starts + i), a, b;
@@ -420,7 +423,7 @@ inline void place_all(const u64* hashes, size_t count, u64 first, u64 buckets, u
 
 #endif
 
-inline constexpr Scan scan = {lower_piece,  find_tokens, count_starts,
+inline constexpr Scan scan = {lower_piece, find_tokens, count_starts,
                               hash_tokens, extend_all,  place_all};
 
 }  // namespace SCAN_NAME

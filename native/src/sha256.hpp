@@ -63,8 +63,8 @@ struct alignas(64) Digests {
     _Pragma("GCC unroll 64") for (int i = 0; i < 64; i++) {                                        \
       if (i >= 16) {                                                                               \
         V w15 = w[(i - 15) & 15], w2 = w[(i - 2) & 15];                                            \
-        w[i & 15] += (ASSAY_ROTATE(w15, 7) ^ ASSAY_ROTATE(w15, 18) ^ (w15 >> 3)) + w[(i - 7) & 15] + \
-                     (ASSAY_ROTATE(w2, 17) ^ ASSAY_ROTATE(w2, 19) ^ (w2 >> 10));                   \
+        w[i & 15] += (ASSAY_ROTATE(w15, 7) ^ ASSAY_ROTATE(w15, 18) ^ (w15 >> 3)) +                 \
+                     w[(i - 7) & 15] + (ASSAY_ROTATE(w2, 17) ^ ASSAY_ROTATE(w2, 19) ^ (w2 >> 10)); \
       }                                                                                            \
       V a = s[(0 - i) & 7], b = s[(1 - i) & 7], c = s[(2 - i) & 7], e = s[(4 - i) & 7],            \
         f = s[(5 - i) & 7], g = s[(6 - i) & 7];                                                    \
@@ -126,8 +126,8 @@ inline void compress_portable(u32* state, const u8* data, size_t blocks) {
       u32 one = s[(7 - i) & 7] + (std::rotr(e, 6) ^ std::rotr(e, 11) ^ std::rotr(e, 25)) +
                 (g ^ (e & (f ^ g))) + rounds[i] + w[i & 15];
       s[(3 - i) & 7] += one;
-      s[(7 - i) & 7] = one + (std::rotr(a, 2) ^ std::rotr(a, 13) ^ std::rotr(a, 22)) +
-                       ((a & b) | (c & (a | b)));
+      s[(7 - i) & 7] =
+          one + (std::rotr(a, 2) ^ std::rotr(a, 13) ^ std::rotr(a, 22)) + ((a & b) | (c & (a | b)));
     }
     for (int i = 0; i < 8; i++) state[i] += s[i];
   }

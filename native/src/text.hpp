@@ -1,11 +1,11 @@
 // What a word is. The definition, shared by every feature:
 //
 // A text is lowered as Python's str.lower does it, and its tokens are the matches of
-// `\w+|[^\w\s]+` of Python's `re`, both in Unicode 14.0.0. A byte that is not UTF-8 is a character of
-// its own, neither word nor space, and stays as it is (Python: errors="surrogateescape").
+// `\w+|[^\w\s]+` of Python's `re`, both in Unicode 14.0.0. A byte that is not UTF-8 is a character
+// of its own, neither word nor space, and stays as it is (Python: errors="surrogateescape").
 //
-// A document is worked on in pieces that fit a core's cache. A token that touches the end of a piece
-// waits at the front of the next one, so nothing depends on where the pieces end.
+// A document is worked on in pieces that fit a core's cache. A token that touches the end of a
+// piece waits at the front of the next one, so nothing depends on where the pieces end.
 #pragma once
 #include <algorithm>
 #include <array>
@@ -99,7 +99,8 @@ inline CodePoint decode(u32 raw) {
 
 inline u32 raw_at(Text text, size_t at) {
   size_t left = text.size - at;
-  if (left >= 4) [[likely]] return load32(text.data + at);
+  if (left >= 4) [[likely]]
+    return load32(text.data + at);
   u32 raw = 0;
   for (size_t i = 0; i < left; i++) raw |= static_cast<u32>(text.data[at + i]) << 8 * i;
   return raw;
@@ -148,7 +149,8 @@ inline bool is_final_sigma(Text text, size_t at) {
   return after != 1;
 }
 
-// The lower case of a code point beyond ASCII: bytes, their class, and how many bytes went in and out.
+// The lower case of a code point beyond ASCII: bytes, their class, and how many bytes went in and
+// out.
 struct Piece {
   u32 text, look, read, written;
   bool more;
@@ -179,8 +181,8 @@ inline void lower_dotted_i(u8* text, u8* look) {
 
 // --- pieces of a document ------------------------------------------------------------------------
 
-// Lowered text, and beside it an ASCII byte of the same class for every byte. For ASCII text both are
-// the same memory.
+// Lowered text, and beside it an ASCII byte of the same class for every byte. For ASCII text both
+// are the same memory.
 struct Lowered {
   Buffer<u8> text, other_look;
   u8* look = nullptr;
@@ -363,8 +365,8 @@ inline size_t count_tokens(Text document, Scratch& scratch) {
 inline bool is_utf8(Text text) {
   size_t at = 0;
   while (at < text.size) {
-    if (at + 16 <= text.size && !((load64(text.data + at) | load64(text.data + at + 8)) &
-                                  0x8080808080808080)) {
+    if (at + 16 <= text.size &&
+        !((load64(text.data + at) | load64(text.data + at + 8)) & 0x8080808080808080)) {
       at += 16;
       continue;
     }

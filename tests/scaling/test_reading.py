@@ -60,6 +60,19 @@ def test_columns_are_mapped_to_our_words_and_tokens_derived_from_compute():
     assert runs.conventions.tokens == "compute/(6 params)"
 
 
+def test_scaling_comes_before_what_is_derived():
+    frame = pl.DataFrame({"params": [0.1, 1.0], "compute": [6e18, 6e20], "loss": [3.0, 2.5]})
+    runs = from_table(frame, scale={"params": 1e9})
+    assert runs["params"] == pytest.approx([1e8, 1e9])
+    assert runs["tokens"] == pytest.approx([1e10, 1e11])
+
+
+def test_a_column_of_loss_units_must_not_mix():
+    frame = pl.DataFrame({"loss": [3.0, 1.1], "loss_unit": ["nats/token", "bits/byte"]})
+    with pytest.raises(MixedConventions, match="row 2"):
+        from_table(frame)
+
+
 def test_whole_numbers_are_multiplied_without_overflow():
     frame = pl.DataFrame({"params": [7 * 10**9], "tokens": [15 * 10**12], "loss": [2.0]})
     assert from_table(frame)["compute"][0] == pytest.approx(6.3e23)

@@ -25,6 +25,7 @@ from assay.scaling.errors import (
 )
 from assay.scaling.law import coefficients, predict
 from assay.scaling.laws.chinchilla import Chinchilla
+from assay.selectors.errors import StorageError
 
 
 @pytest.fixture(autouse=True)
@@ -229,7 +230,23 @@ def test_a_bad_cell_is_named_by_row_and_column(table, tmp_path):
         (UnknownLaw, ("plan", "--compute", 1e21, "--published", "nobody"), "epoch240"),
         (OutOfReach, ("recommend", "--params", -5, "--tokens", 1e9), "params"),
         (BadFitSetting, ("fit", "chinchilla", "--runs", "x.csv", "--map", "params"), "NAME=VALUE"),
+        (BadFitSetting, ("fit", "chinchilla", "--runs", "x.csv", "--map", "parms=N"), "params"),
+        (BadFitSetting, ("plan", "--compute", 1e21, "--map", "params=N"), "--runs"),
+        (BadFitSetting, ("plan", "--compute", 1e21, "--granularity", 8), "--activation"),
+        (OutOfReach, ("recommend", "--params", 1e9, "--tokens", 1e9, "--loss", 1e-300), "loss"),
+        (OutOfReach, ("recommend", "--params", 1e9, "--tokens", 1e9, "--experts", 8), "active"),
     ],
 )
 def test_requests_that_cannot_be_carried_out_say_why(error, arguments, word):
     assert word in wrong(error, 2, *arguments)
+
+
+@pytest.mark.parametrize("option", ["--seed", "--top-losses"])
+def test_negative_counts_are_usage_errors(table, option):
+    assert run("fit", "chinchilla", "--runs", table, *MAP, option, -1).exit_code == 2
+
+
+def test_a_folder_that_cannot_be_written_is_a_storage_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    arguments = ("--params", 1e9, "--tokens", 1e11, "--out", tmp_path / "file" / "x")
+    assert "--out" in wrong(StorageError, 5, "recommend", *arguments)

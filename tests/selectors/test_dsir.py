@@ -11,7 +11,7 @@ import pytest
 from assay.native import kernels
 from assay.selectors import catalog, selection
 from assay.selectors.errors import BadSetting
-from assay.selectors.methods.dsir import Dsir, tokens_of
+from assay.selectors.methods.dsir import Dsir, tokens_behind, tokens_of
 from assay.selectors.records import Batch
 from assay.selectors.spec import Spec
 
@@ -62,6 +62,14 @@ def test_tokens_are_counted_as_the_reference_package_does(orders):
     table = np.zeros(10_000)
     _, ngrams = kernels.dot_ngrams(batch(TEXTS).text, table, "reference", orders, 10_000)
     assert tokens_of(ngrams, orders).tolist() == REFERENCE["answers"][str(orders)]["tokens"]
+
+
+@pytest.mark.parametrize("orders", [1, 2, 3, 8])
+def test_tokens_follow_from_the_number_of_ngrams(orders):
+    texts = batch([" ".join("a" * n) for n in range(40)]).text
+    table = np.zeros(orders * 64, np.float32)
+    _, ngrams = kernels.dot_ngrams(texts, table, "fast", orders, 64)
+    assert tokens_behind(ngrams, orders).tolist() == kernels.count_tokens(texts).tolist()
 
 
 def test_the_reference_length_filter_rules_short_documents_out():

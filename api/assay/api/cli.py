@@ -107,7 +107,7 @@ def _guarded(work: Callable[[], Any]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except MemoryError:
-        return _tell("out of memory: use fewer --workers", 75)
+        return _tell("out of memory: use fewer --workers, or ask for less (--bootstrap)", 75)
     except Exception as bug:
         if settings.debugging():
             traceback.print_exc()

@@ -14,10 +14,12 @@ from assay.scaling.costs import Rates
 from assay.scaling.errors import BadFitSetting
 from assay.scaling.hardware import TABLE, USUAL_MFU, USUAL_PUE
 from assay.scaling.hardware import find as find_hardware
+from assay.scaling.law import Law
 from assay.scaling.opinions import Request
 from assay.scaling.plan import MixtureSpec, PlanSpec, known
 from assay.scaling.registry import find
 from assay.scaling.reporting import as_json, written
+from assay.selectors.errors import StorageError
 
 if TYPE_CHECKING:  # scipy and polars take two seconds to import: only fits wait for them
     from assay.scaling.fitting import StudySpec
@@ -61,14 +63,14 @@ RUNS = chained(
     ),
     click.option(
         "--top-losses",
-        type=int,
+        type=click.IntRange(min=0),
         default=0,
         help="Leave out so many runs with the largest losses (Epoch's fit leaves out 5).",
     ),
     click.option("--counted", default="", help="What params counts: total, non-embedding."),
     click.option("--loss-unit", default="", help="nats/token, bits/byte, ..."),
     click.option("--bootstrap", default=4000, show_default=True, help="Replicates."),
-    click.option("--seed", default=0, show_default=True),
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
     click.option("--starts", default=64, show_default=True),
     click.option("--delta", default=1e-3, show_default=True, help="Huber's, on the log loss."),
     click.option("--tie", multiple=True, metavar="NAME=NAME", help="beta=alpha: one number."),
@@ -101,8 +103,9 @@ def fit(law: str, path: Path, as_document: bool, out: Path | None, **options: An
     """
     from assay.scaling.fit_commands import fit_run
 
-    runs = table_of_runs(path, options)
-    reply = fit_run(find(law), runs, study_spec(options))
+    found = find(law)
+    runs = table_of_runs(found, path, options)
+    reply = fit_run(found, runs, study_spec(options))
     finish(reply, as_document, out, f"{law}, fitted", f"{len(runs)} runs of {path.name}")
 
 
@@ -160,11 +163,12 @@ def plan(as_document: bool, out: Path | None, path: Path | None, **options: Any)
     spec = plan_spec(budget.compute(rates), options)
     law = find(options["law"])
     if path is None:
+        refuse_idle(options)
         reply = plan_run(spec, rates, known(law, options["published"]))
     else:
         from assay.scaling.fit_commands import plan_from_runs
 
-        runs = table_of_runs(path, options)
+        runs = table_of_runs(law, path, options)
         reply = plan_from_runs(law, runs, study_spec(options), spec, rates)
     finish(reply, as_document, out, "What the budget buys", reply.document["law"])
 
@@ -180,20 +184,29 @@ def finish(reply: Reply, as_document: bool, out: Path | None, title: str, lead: 
     click.echo(as_json(reply.document) if as_document else reply.text)
     if out is None:
         return
-    out.mkdir(parents=True, exist_ok=True)
-    for name, content in written(reply, title, lead).items():
-        (out / name).write_bytes(content)
+    pages = written(reply, title, lead)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, content in pages.items():
+            (out / name).write_bytes(content)
+    except OSError as cause:
+        raise StorageError(f"--out {out}: {cause.strerror or cause}") from cause
     click.echo(f"written: {out / 'report.html'}", err=True)
 
 
-def table_of_runs(path: Path, options: dict[str, Any]) -> "Observations":
-    from assay.scaling.observations import Conventions
+def table_of_runs(law: Law, path: Path, options: dict[str, Any]) -> "Observations":
+    from assay.scaling.observations import VOCABULARY, Conventions
     from assay.scaling.reading import read
 
     conventions = Conventions(params=options["counted"], loss=options["loss_unit"])
-    runs = read(path, pairs(options["mapping"], "--map"), conventions)
-    for name, factor in numbers(options["scale"], "--scale").items():
-        runs = runs.having(**{name: runs[name] * factor})
+    mapping, scale = pairs(options["mapping"], "--map"), numbers(options["scale"], "--scale")
+    words = {*VOCABULARY, *law.inputs, law.predicts}
+    if strange := sorted(mapping.keys() - words):
+        raise BadFitSetting(
+            f"--map {strange[0]}=...: {law.name} reads {', '.join(law.inputs)}; the name before"
+            f" the = is one of {', '.join(sorted(words))}"
+        )
+    runs = read(path, mapping, conventions, scale)
     if not options["top_losses"]:
         return runs
     return runs.take(runs["loss"].argsort()[: max(0, len(runs) - options["top_losses"])])
@@ -213,8 +226,18 @@ def study_spec(options: dict[str, Any]) -> "StudySpec":
     )
 
 
+def refuse_idle(options: dict[str, Any]) -> None:
+    """What says how to read or fit runs does nothing where there are none."""
+    for name in ("mapping", "scale", "tie", "fix", "top_losses", "holdout_above"):
+        if options[name]:
+            flag = "--map" if name == "mapping" else f"--{name.replace('_', '-')}"
+            raise BadFitSetting(f"{flag} is for runs: name them by --runs FILE")
+
+
 def plan_spec(compute: float, options: dict[str, Any]) -> PlanSpec:
     activation = options["activation"]
+    if activation is None and options["granularity"] is not None:
+        raise BadFitSetting("--granularity is of a mixture: give its --activation too")
     return PlanSpec(
         compute=compute,
         unique_tokens=options["unique_tokens"],

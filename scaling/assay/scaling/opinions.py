@@ -25,6 +25,8 @@ from assay.scaling.spreads import POWERS
 
 # A decade and more below the smallest runs behind any law here: not advice, but numerology.
 LEAST = {"params": 1e6, "tokens": 1e7}
+LEAST_LOSS = 0.01  # nats per token; powers of less leave the range of numbers
+OPTIONAL = ("active_params", "unique_tokens", "loss", "proxy_learning_rate", "width_ratio")
 EDGE = 1.96  # standard deviations: 95 %
 
 
@@ -45,7 +47,7 @@ class Request:
     def __post_init__(self) -> None:
         for name in ("params", "tokens", "sequence", "experts"):
             check(name, getattr(self, name))
-        for name in ("active_params", "unique_tokens", "loss", "proxy_learning_rate"):
+        for name in OPTIONAL:
             if (value := getattr(self, name)) is not None:
                 check(name, value)
         for name, least in LEAST.items():
@@ -54,10 +56,14 @@ class Request:
                     f"{name} is {getattr(self, name):g}: no law here saw a run within a decade of"
                     f" that; ask for at least {least:g}"
                 )
+        if self.loss is not None and self.loss < LEAST_LOSS:
+            raise OutOfReach(f"loss is {self.loss:g}; a model aims at {LEAST_LOSS:g} or more")
         if self.active_params is not None and self.active_params > self.params:
             raise OutOfReach(
                 f"{self.active_params:.3g} active parameters of {self.params:.3g}: at most all are"
             )
+        if self.experts > 1 and self.active_params is None:
+            raise OutOfReach("a mixture of experts needs its active parameters: --active-params")
         if (self.proxy_learning_rate is None) != (self.width_ratio is None):
             raise OutOfReach("muP needs both the proxy's learning rate and the ratio of widths")
 

@@ -4,8 +4,8 @@
 
 A column is found under its own name, under the name that the mapping gives, or behind a tracker's
 prefix (`metrics.loss`, `config.params`, `summary.loss`). Numbers may carry a suffix (1.3B, 350M):
-then all of the column must. Columns named `counted`, `unit` and `tokenizer` say how the runs were
-counted; two answers in one file are an error that names the rows.
+then all of the column must. Columns named `counted`, `unit` (or `loss_unit`) and `tokenizer` say
+how the runs were counted; two answers in one file are an error that names the rows.
 """
 
 import ast
@@ -33,7 +33,12 @@ DICT_COLUMNS = ("config", "summary", "data.metrics", "data.params", "data.tags")
 STATE_COLUMNS = ("State", "state", "status", "Status", "info.status")
 FINISHED = ("finished", "FINISHED", "Finished")
 NAME_COLUMNS = ("Name", "name", "exp_name", "tags.mlflow.runName", "run_id", "Run ID", "id")
-STATED = {"counted": "params", "unit": "loss", "tokenizer": "tokenizer"}  # column -> convention
+STATED = {
+    "counted": "params",
+    "unit": "loss",
+    "loss_unit": "loss",
+    "tokenizer": "tokenizer",
+}  # column -> convention
 SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 GZIP = b"\x1f\x8b"  # how a gzip file begins
 NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([kmbgt]?)\s*", re.IGNORECASE)
@@ -43,10 +48,11 @@ def read(
     path: str | Path,
     mapping: Mapping[str, str] | None = None,
     conventions: Conventions = UNKNOWN,
+    scale: Mapping[str, float] | None = None,
 ) -> Observations:
     """The runs in a file. What the caller says of their conventions must not contradict it."""
     path = Path(path)
-    return from_table(table(path), mapping, conventions, source=path.name)
+    return from_table(table(path), mapping, conventions, path.name, scale)
 
 
 def bundled(name: str) -> Path:
@@ -63,8 +69,9 @@ def from_table(
     mapping: Mapping[str, str] | None = None,
     conventions: Conventions = UNKNOWN,
     source: str = "runs",
+    scale: Mapping[str, float] | None = None,
 ) -> Observations:
-    """The runs in a data frame, one a row."""
+    """The runs in a data frame, one a row; `scale` multiplies columns before others follow."""
     frame = flat(frame)
     labels = tuple(row_labels(frame))
     finished, notes = keep_finished(frame)
@@ -79,7 +86,10 @@ def from_table(
     known = {
         f.name: getattr(conventions, f.name) or getattr(stated, f.name) for f in fields(stated)
     }
-    return with_derived(Observations(columns, Conventions(**known), source, labels, notes))
+    runs = Observations(columns, Conventions(**known), source, labels, notes)
+    for name, factor in (scale or {}).items():
+        runs = runs.having(**{name: runs[name] * factor})
+    return with_derived(runs)
 
 
 # Files ---------------------------------------------------------------------------------
@@ -235,7 +245,7 @@ def mapped(frame: pl.DataFrame, name: str, column: str, source: str) -> str:
     close = get_close_matches(column, frame.columns, 1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise MissingRunColumn(
-        f"{source} has no column {column!r} to read {name} from{hint} It has"
+        f"{source} has no column {column!r} to read {name} from{hint}; it has"
         f" {', '.join(map(repr, frame.columns))}"
     )
 

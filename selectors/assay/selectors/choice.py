@@ -20,7 +20,7 @@ from assay.selectors.records import Counts, Floats, Ids, Mask, Scored
 from assay.selectors.selector import Fold, Rule
 
 DIGIT = 16  # bits looked at in one pass over the score store
-FEW = 1 << 20  # documents sorted in memory: 32 MB of places
+FEW = 1 << 16  # documents sorted in memory: 2 MB of places; another pass costs little
 WORDS = 4  # 64-bit numbers in a place
 ROW_BITS = 40  # of the last number: a shard may hold 2^40 rows, a corpus 2^24 shards
 

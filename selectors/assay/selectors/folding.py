@@ -21,6 +21,7 @@ from numpy.lib.format import read_array, write_array
 
 from assay.selectors import storage
 from assay.selectors.errors import BadRequest
+from assay.selectors.memory import give_back
 from assay.selectors.progress import Progress
 from assay.selectors.selector import S, Statistic
 
@@ -78,6 +79,8 @@ class Folding:
         if todo:
             record.write(total, done)
         self.progress.end()
+        if stream != "scores":  # those are small
+            give_back()
         return total
 
     def _stream(self, name: str) -> Stream:

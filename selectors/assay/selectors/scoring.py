@@ -13,7 +13,7 @@ from assay.selectors import quarantine, scores, storage
 from assay.selectors.errors import BrokenMethod
 from assay.selectors.records import Batch, Counts, Floats, Scored
 from assay.selectors.scores import ScoreFile
-from assay.selectors.selector import Scorer
+from assay.selectors.selector import CountsTokens, Scorer
 from assay.selectors.shards import Corpus, Reading, Unit, batches
 
 CONTENT_SEED = 3  # of the hash of a text; ids use seeds 0, 1 and 2
@@ -51,18 +51,25 @@ class Scoring:
 def scored(batch: Batch, scorer: Scorer, shard_name: str) -> Scored:
     """A batch measured and scored."""
     source = batch.source
+    found, tokens = _scores_and_tokens(scorer, batch)
     return Scored(
-        scores=_checked(scorer, scorer.score(batch), len(batch)),
+        scores=_checked(scorer, found, len(batch)),
         names=scorer.names,
         key=batch.key,
         content=kernels.fingerprint(batch.text, seed=CONTENT_SEED),
         row=batch.row,
         shard=np.full(len(batch), batch.shard, np.int32),
         size=sizes(batch.text),
-        tokens=kernels.count_tokens(batch.text),
+        tokens=tokens,
         id=batch.id,
         source=pa.repeat(shard_name, len(batch)) if source is None else source,
     )
+
+
+def _scores_and_tokens(scorer: Scorer, batch: Batch) -> tuple[Floats, Counts]:
+    if isinstance(scorer, CountsTokens):
+        return scorer.score_and_count(batch)
+    return scorer.score(batch), kernels.count_tokens(batch.text)
 
 
 def sizes(text: pa.Array) -> Counts:

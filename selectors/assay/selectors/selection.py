@@ -28,6 +28,7 @@ from assay.selectors.errors import (
 from assay.selectors.examples import nearest
 from assay.selectors.folding import Folding, Map
 from assay.selectors.manifest import Manifest
+from assay.selectors.memory import give_back
 from assay.selectors.progress import Progress, Silence
 from assay.selectors.records import Batch
 from assay.selectors.report.files import write_report
@@ -111,10 +112,10 @@ def select(asked: Spec, means: Means | None = None) -> Manifest:
     out = ground.spec.out
     storage.prepare(out)
     with storage.lock(out):
+        storage.sweep(out)
         if done := manifest.find(out):
             _same(done.request, ground.request, out)
             return done
-        storage.sweep(out)
         _claim(out, ground.request)
         return _carry_out(ground, means, begun)
 
@@ -188,6 +189,7 @@ def _score(ground: Ground, scorer: Scorer, means: Means) -> list[ScoreFile]:
         means.progress.advance(unit.bytes)
         _check_bad_rows(files, asked)
     means.progress.end()
+    give_back()
     _check_anything_left(files, asked)
     return files
 
@@ -218,6 +220,7 @@ def _write(
         written.append(one)
         means.progress.advance(part.bytes)
     means.progress.end()
+    give_back()
     return written
 
 

@@ -25,7 +25,7 @@ How to add one: docs/new-method.md.
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 from assay.selectors.budget import Budget
-from assay.selectors.records import Batch, Floats, Mask, Scored
+from assay.selectors.records import Batch, Counts, Floats, Mask, Scored
 
 
 class Statistic(Protocol):
@@ -77,6 +77,15 @@ class Scorer(Protocol):
 
     def score(self, batch: Batch, /) -> Floats:
         """Shape (documents,) or (documents, columns); higher is better, -inf is never chosen."""
+        ...
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """A scorer that counts a document's tokens on the way, so that nobody needs to do it again."""
+
+    def score_and_count(self, batch: Batch, /) -> tuple[Floats, Counts]:
+        """The scores, and the tokens as `kernels.count_tokens` counts them."""
         ...
 
 

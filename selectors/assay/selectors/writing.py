@@ -21,7 +21,7 @@ from assay.selectors.shards import Corpus, Unit
 
 PART_BYTES = 256_000_000  # text in a part: some 100 MB of zstd Parquet, what readers like
 GROUP_ROWS = 8_192  # rows of a row group,
-GROUP_BYTES = 32_000_000  # or this much, whichever comes first
+GROUP_BYTES = 8_000_000  # or this much, whichever comes first: encoding holds it three times
 ADDED = ("assay_id", "assay_score", "assay_source")
 EXCERPT = 400  # characters of an example that the report shows
 

@@ -147,6 +147,9 @@ class LogRatio:
     names: tuple[str, ...] = field(default=("score",))
 
     def score(self, batch: Batch) -> Floats:
+        return self.score_and_count(batch)[0]
+
+    def score_and_count(self, batch: Batch) -> tuple[Floats, Counts]:
         f = self.features
         sums, ngrams = kernels.dot_ngrams(batch.text, self.table, f.definition, f.orders, f.buckets)
         scores = self._normalise(sums, ngrams)
@@ -154,7 +157,7 @@ class LogRatio:
         if self.power:  # the plain sum of nothing is 0, as in the reference package
             scores[ngrams == 0] = EMPTY
         scores[short] = -np.inf
-        return scores
+        return scores, tokens_behind(ngrams, f.orders)
 
     def explain(self, batch: Batch) -> dict[str, Any]:
         """The n-grams that weigh most, and what each adds to the score; the first target's where
@@ -182,3 +185,13 @@ class LogRatio:
 def tokens_of(ngrams: Counts, orders: int) -> Counts:
     """Tokens of a document with so many n-grams: the reference package's length formula."""
     return (ngrams + orders * (orders - 1) // 2) // orders
+
+
+def tokens_behind(ngrams: Counts, orders: int) -> Counts:
+    """Tokens of a document with so many n-grams of 1 to `orders` tokens, exactly.
+
+    n tokens make n + (n-1) + ... n-grams, `orders` summands at most.
+    """
+    long = (ngrams + orders * (orders - 1) // 2) // orders
+    short = ((np.sqrt(8 * ngrams + 1) - 1) / 2).astype(np.int64)
+    return np.where(ngrams < orders * (orders + 1) // 2, short, long)
