@@ -120,7 +120,10 @@ def test_targets_are_spread_over_their_sizes_whatever_their_order(memory):
         for given in (texts, texts[::-1])
     ]
     assert scorers[0].targets == scorers[1].targets
-    assert [texts.index(kept.decode()) for kept in scorers[0].targets] == [5, 15, 25, 35]
+    few = [texts.index(kept.decode()) for kept in scorers[0].targets]
+    assert few == sorted(few) and few[0] < 6 and few[-1] > 30
+    assert scorers[0].weight.sum() == pytest.approx(1)
+    assert scorers[0].weight[0] < scorers[0].weight[-1]  # classes of small targets are narrower
 
 
 def test_as_many_targets_as_there_are_is_exact(memory):

@@ -26,7 +26,7 @@ from assay.selectors.selector import Fold, Rule
 from assay.selectors.texts import TextSample, beginning, shown, views
 
 TARGET_BYTES = 64 << 20  # of target texts held in memory; more targets are sampled from
-COMPARED = 10  # targets compared by default; measured: docs/compression.md
+COMPARED = 12  # targets compared by default; measured: docs/compression.md
 NEAREST = 3  # compared targets that an explanation shows
 
 
@@ -62,24 +62,39 @@ class Zipfit:
             )
         texts, measure = found.texts(), self._measure()
         size = np.array([measure.sizes(text, ())[0] for text in texts], np.float64)
-        few = self._spread(size)
-        compared = tuple(texts[place] for place in few)
-        near = beginning(texts, passages.TARGET_BYTES)
-        return Similarity(measure, compared, size[few], found.documents, near)
+        few, stands_for = spread(size, len(texts) if self.targets == "all" else self.targets)
+        return Similarity(
+            measure=measure,
+            targets=tuple(texts[place] for place in few),
+            size=size[few],
+            weight=stands_for / len(texts),
+            left_out=1 - len(texts) / found.documents / stands_for,
+            near=beginning(texts, passages.TARGET_BYTES),
+        )
 
     def choose(self, budget: Budget, fold: Fold) -> Rule:
         return top(budget, fold)
 
-    def _spread(self, size: Floats) -> list[int]:
-        """The middle text of each of so many equal classes of compressed size, smallest first."""
-        order = np.argsort(size, kind="stable")  # texts of one size: in the order of their hashes
-        number = len(size) if self.targets == "all" else min(self.targets, len(size))
-        middle = ((np.arange(number) + 0.5) * len(size) / number).astype(np.int64)
-        few: list[int] = order[middle].tolist()
-        return few
-
     def _measure(self) -> Compressor:
         return named(self.compressor, self.level)
+
+
+def spread(size: Floats, number: int) -> tuple[list[int], Floats]:
+    """The middle target of each of so many classes of compressed size, smallest first, and how
+    many targets it stands for.
+
+    The classes hold equal shares of the sum of 1/sqrt(size): small targets have the larger and
+    more different similarities, so their classes are the narrower ones (Neyman's allocation;
+    the power was measured: docs/compression.md).
+    """
+    order = np.argsort(size, kind="stable")  # texts of one size: in the order of their hashes
+    if number >= len(size):
+        return order.tolist(), np.ones(len(size))
+    share = np.cumsum(size[order] ** -0.5)
+    middle = share - size[order] ** -0.5 / 2
+    classes = np.floor(middle / share[-1] * number)
+    _, first, times = np.unique(classes, return_index=True, return_counts=True)
+    return order[first + times // 2].tolist(), times.astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -89,7 +104,8 @@ class Similarity:
     measure: Compressor
     targets: tuple[bytes, ...]
     size: Floats  # of each, compressed
-    of: int  # texts that the target has
+    weight: Floats  # of each in the mean
+    left_out: Floats  # share of each one's class that is not compared
     near: tuple[bytes, ...]  # target texts in which an explanation looks for passages
     names: tuple[str, ...] = ("score", "standard_error")
 
@@ -101,7 +117,7 @@ class Similarity:
         scores = np.empty((len(batch), 2))
         for place, text in enumerate(views(batch.text)):
             each = self._similarity(text)
-            scores[place] = each.mean(), self._standard_error(each)
+            scores[place] = (each * self.weight).sum(), self._standard_error(each)
         return scores
 
     def explain(self, batch: Batch) -> dict[str, Any]:
@@ -123,10 +139,10 @@ class Similarity:
         """Of the mean, as an estimate of the mean over all targets.
 
         One target stands for each class of sizes, so neighbours stand in for repeats: half the
-        mean squared step between them is the variance within a class (Wolter 1984, estimator v2).
+        mean squared step to them is the variance within a class (Wolter 1984, estimator v2).
         """
-        number = len(each)
-        if number >= self.of or number < 2:
+        if len(each) < 2 or not self.left_out.any():
             return 0.0
-        within = float(np.square(np.diff(each)).sum()) / (2 * (number - 1))
-        return float(np.sqrt((1 - number / self.of) * within / number))
+        step = np.square(np.diff(each)) / 2
+        within = (np.append(step, step[-1]) + np.insert(step, 0, step[0])) / 2
+        return float(np.sqrt((np.square(self.weight) * self.left_out * within).sum()))
