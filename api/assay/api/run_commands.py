@@ -142,10 +142,38 @@ def told_reasons(found: Mapping[str, Any]) -> str:
     ]
     if found["same_id"]:
         lines.append(f"{found['same_id']} more documents carry this id; this is the first")
-    ngrams = found["because"].get("ngrams", [])
-    if ngrams:
-        rows = [["n-gram", "times", "adds"]]
-        rows += [[n["ngram"], str(n["times"]), f"{n['adds']:+.5f}"] for n in ngrams[:20]]
-        more = found["because"]["distinct"] - len(ngrams[:20])
-        lines += ["", display.table(rows, right=(1, 2)), f"and {max(more, 0)} more n-grams"]
-    return "\n".join(lines)
+    because = found["because"]
+    return "\n".join([*lines, *told_ngrams(because), *told_passages(because)])
+
+
+def told_ngrams(because: Mapping[str, Any]) -> list[str]:
+    ngrams = because.get("ngrams", [])[:20]
+    if not ngrams:
+        return []
+    rows = [["n-gram", "times", "adds"]]
+    rows += [[n["ngram"], str(n["times"]), f"{n['adds']:+.5f}"] for n in ngrams]
+    more = max(because["distinct"] - len(ngrams), 0)
+    return ["", display.table(rows, right=(1, 2)), f"and {more} more n-grams"]
+
+
+def told_passages(because: Mapping[str, Any]) -> list[str]:
+    if "passages" not in because:
+        return []
+    rows = [["bytes", "shared with the target"]]
+    rows += [[str(p["bytes"]), _line(p["text"])] for p in because["passages"]]
+    found = display.table(rows, right=(0,)) if len(rows) > 1 else "no passage is shared"
+    share = f"{because['shared']:.0%} of its first {because['looked_at']:,} bytes"
+    said = f"{share} stand in the target in passages of 8 bytes or more"
+    near = [
+        f"similarity {n['similarity']:.4f} to: {_line(n['target'])}"
+        for n in because.get("nearest", [])
+    ]
+    sizes = [f"{k.replace('_', ' ')}: {v:,}" for k, v in because.get("compressed", {}).items()]
+    told = [f"compressed bytes {', '.join(sizes)}"] if sizes else []
+    return ["", found, said, *near, *told]
+
+
+def _line(text: str) -> str:
+    """A text on one line of a terminal."""
+    words = " ".join(text.split())
+    return words if len(words) <= 100 else words[:99] + "…"

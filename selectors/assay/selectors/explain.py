@@ -30,7 +30,7 @@ class Above:
     rule: Rule | None = field(default=None)
 
     def add(self, scored: Scored) -> None:
-        score = best(scored.scores)
+        score = best(scored)
         self.higher += int((score > self.score).sum())
         self.documents += len(scored)
         kept = score[self.rule.keep(scored)] if self.rule else score
@@ -46,14 +46,14 @@ def explain(past: Past, document: str, means: Means, raw: tuple[str, ...] = ()) 
     """The document's score, its place, the cut, and what the score is made of."""
     found, others = _find(past, document)
     rule = past.rule(means)
-    place = past.fold(means)("scores", Above(float(best(found.scores)[0]), rule=rule))
+    place = past.fold(means)("scores", Above(float(best(found)[0]), rule=rule))
     ground = pasts.ground_of(past.manifest, means, raw)
     scorer = past.selector.fit(pasts.fold_of(past, ground, means))
     batch = _document(past, ground, found)
     return {
         "id": document,
         "kept": bool(rule.keep(found)[0]),
-        "score": _number(best(found.scores)[0]),
+        "score": _number(best(found)[0]),
         "scores": {n: _number(found.scores[0, i]) for i, n in enumerate(found.names)},
         "lowest_kept": _number(place.lowest_kept),
         "rank": place.higher + 1,

@@ -74,6 +74,9 @@ def joined(parts: Iterable[Scored]) -> Scored:
     )
 
 
-def best(scores: Floats) -> Floats:
-    """One score for each document where there are several: the highest."""
-    return scores.max(axis=1) if scores.shape[1] else np.zeros(len(scores))
+def best(scored: Scored) -> Floats:
+    """One score for each document: the column called "score"; where there is none, as with several
+    targets, the highest. What stands beside "score", such as its standard error, is no rank."""
+    if "score" in scored.names:
+        return scored.scores[:, scored.names.index("score")]
+    return scored.scores.max(axis=1) if scored.names else np.zeros(len(scored))

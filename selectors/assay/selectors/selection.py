@@ -350,10 +350,12 @@ def _content(
 
 
 def _versions(scorer: Scorer) -> dict[str, str]:
+    """Ours, and those of what the scorer is built on: other versions may give other scores."""
     features = getattr(getattr(scorer, "features", None), "version", None)
     unicode = kernels.UNICODE_VERSION
     known = {"assay": version("assay"), "pyarrow": pa.__version__, "unicode": unicode}
-    return known | {"tokenizer": TOKENIZER} | ({"features": features} if features else {})
+    known |= {"tokenizer": TOKENIZER} | ({"features": features} if features else {})
+    return known | dict(getattr(scorer, "versions", {}))
 
 
 def _run(ground: Ground, means: Means, begun: float) -> dict[str, Any]:
