@@ -24,7 +24,7 @@ class Nearest:
     row: Counts = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def add(self, scored: Scored) -> None:
-        score, kept = best(scored.scores), self.rule.keep(scored)
+        score, kept = best(scored), self.rule.keep(scored)
         may = kept | np.isfinite(score)
         some = scored.take(may)
         self._extend(score[may], kept[may], some.key, some.shard, some.row)

@@ -264,7 +264,7 @@ class Survey:
     ids: Repeats = field(default_factory=Repeats)
 
     def add(self, scored: Scored) -> None:
-        score, keep = best(scored.scores), self.rule.keep(scored)
+        score, keep = best(scored), self.rule.keep(scored)
         side = keep.astype(np.int64)
         finite = np.isfinite(score)
         self.totals += _by_side(side, scored)
@@ -406,7 +406,7 @@ class Detail:
         )
 
     def add(self, scored: Scored) -> None:
-        score, keep = best(scored.scores), self.rule.keep(scored)
+        score, keep = best(scored), self.rule.keep(scored)
         side = keep.astype(np.int64)
         finite = np.isfinite(score)
         place = np.searchsorted(self.edges, score[finite], side="right")

@@ -1,6 +1,6 @@
 """What flows from shard to subset, as columns: documents read, and documents scored."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,6 +74,16 @@ def joined(parts: Iterable[Scored]) -> Scored:
     )
 
 
-def best(scores: Floats) -> Floats:
+def best(scored: Scored) -> Floats:
     """One score for each document where there are several: the highest."""
-    return scores.max(axis=1) if scores.shape[1] else np.zeros(len(scores))
+    columns = [scored.names.index(name) for name in score_names(scored.names)]
+    return scored.scores[:, columns].max(axis=1) if columns else np.zeros(len(scored))
+
+
+def score_names(names: Sequence[str]) -> list[str]:
+    """The columns that are scores: "score" and "score.NAME", or all where none is called so.
+
+    The others are statistics that ride along, for later use.
+    """
+    called = [name for name in names if name == "score" or name.startswith("score.")]
+    return called or list(names)

@@ -28,7 +28,7 @@ class Tallied:
         keep = self.rule.keep(scored) if self.rule else np.ones(len(scored), bool)
         self._extend(by_source(scored, keep))
         if keep.any():
-            self.lowest = min(self.lowest, float(best(scored.scores)[keep].min()))
+            self.lowest = min(self.lowest, float(best(scored)[keep].min()))
 
     def merge(self, other: "Tallied") -> None:
         self._extend(other.sources)

@@ -167,7 +167,7 @@ class Writing:
             here = slice(begin, begin + len(rows))
             begin += len(rows)
             table, some = pa.Table.from_batches([rows]), scored.take(here)
-            added = _columns(some.id, best(some.scores), name)
+            added = _columns(some.id, best(some), name)
             chosen = _with_columns(table, added).filter(pa.array(keep[here]))
             yield chosen, list(self._examples(table, some, keep[here], shown[here]))
 
@@ -249,7 +249,7 @@ def _example(scored: Scored, place: int, kept: bool, text: str) -> dict[str, Any
     return {
         "kept": kept,
         "id": scored.id[place].as_py(),
-        "score": float(best(scored.scores)[place]),
+        "score": float(best(scored)[place]),
         "source": scored.source[place].as_py(),
         "tokens": int(scored.tokens[place]),
         "text": text,
