@@ -142,10 +142,42 @@ def told_reasons(found: Mapping[str, Any]) -> str:
     ]
     if found["same_id"]:
         lines.append(f"{found['same_id']} more documents carry this id; this is the first")
-    ngrams = found["because"].get("ngrams", [])
-    if ngrams:
-        rows = [["n-gram", "times", "adds"]]
-        rows += [[n["ngram"], str(n["times"]), f"{n['adds']:+.5f}"] for n in ngrams[:20]]
-        more = found["because"]["distinct"] - len(ngrams[:20])
-        lines += ["", display.table(rows, right=(1, 2)), f"and {max(more, 0)} more n-grams"]
-    return "\n".join(lines)
+    because = found["because"]
+    told = [*_told_ngrams(because), *_told_broken(because), *_told_cluster(because)]
+    return "\n".join([*lines, *told])
+
+
+def _told_ngrams(because: Mapping[str, Any]) -> list[str]:
+    ngrams = because.get("ngrams", [])
+    if not ngrams:
+        return []
+    rows = [["n-gram", "times", "adds"]]
+    rows += [[n["ngram"], str(n["times"]), f"{n['adds']:+.5f}"] for n in ngrams[:20]]
+    more = because["distinct"] - len(ngrams[:20])
+    return ["", display.table(rows, right=(1, 2)), f"and {max(more, 0)} more n-grams"]
+
+
+def _told_broken(because: Mapping[str, Any]) -> list[str]:
+    if "broken" not in because:
+        return []
+    rules, broken = because["rules"], because["broken"]
+    if not broken:
+        return [f"it keeps all {rules} rules"]
+    rows = [["rule broken", "statistic", "found", "wanted"]]
+    rows += [[r["rule"], r["statistic"], f"{r['found']:.4g}", r["wanted"]] for r in broken]
+    return [f"it breaks {len(broken)} of {rules} rules", "", display.table(rows, right=(2,))]
+
+
+def _told_cluster(because: Mapping[str, Any]) -> list[str]:
+    if "cluster" not in because:
+        return []
+    if because["cluster"] == 1:
+        return ["no other document is like it"]
+    of = f"of a cluster of {display.number(because['cluster'])} documents"
+    if because["is_representative"]:
+        return [f"it stays, {of}"]
+    how = "the same text" if because["identical"] else "nearly the same text"
+    return [
+        f"{of}, {because['representative']!r} stays: {how}, "
+        f"estimated Jaccard similarity {because['estimated_jaccard']:.2f}"
+    ]

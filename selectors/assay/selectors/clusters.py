@@ -20,7 +20,7 @@ from assay.selectors.choice import AllOf, mix
 from assay.selectors.records import Counts, Ids, Mask, Scored
 from assay.selectors.selector import Fold, Rule
 
-ENTRY = 16  # bytes of a bucket and the number of a document
+ENTRY = 20  # bytes of a bucket and the number of a document, and a quarter more to grow into
 BLOCK = 1 << 20  # rows looked at together when the forest is read
 NOWHERE = np.uint64(2**64 - 1)  # no bucket
 
@@ -250,10 +250,11 @@ class Buckets:
 
     def _extend(self, more: Ids) -> None:
         need = self.used + len(more)
-        if need > len(self.entries):  # by a quarter at a time: copies stay rare, spare room small
-            room = np.empty((max(need, len(self.entries) * 5 // 4), 2), np.uint64)
-            room[: self.used] = self.found()
-            self.entries = room
+        if not self.used:
+            self.entries = more.copy()
+        elif need > len(self.entries):
+            # In place, so that two copies never stand beside each other; nobody keeps a view.
+            self.entries.resize((need * 5 // 4, 2), refcheck=False)
         self.entries[self.used : need] = more
         self.used = need
 

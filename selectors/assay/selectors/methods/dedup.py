@@ -46,7 +46,7 @@ class Dedup:
     threshold: Annotated[
         float,
         Field(gt=0, le=1, description="share of common shingles at which two documents are near"),
-    ] = 0.8
+    ] = 0.7
     permutations: Annotated[
         int, Field(ge=2, le=1024, description="of a signature: more tell better, and cost more")
     ] = 128
