@@ -7,7 +7,10 @@
 
 #include <optional>
 
+#include "forest.hpp"
+#include "minhash.hpp"
 #include "ngrams.hpp"
+#include "surface.hpp"
 #include "windows.hpp"
 
 namespace nb = nanobind;
@@ -424,6 +427,117 @@ nb::tuple py_find_windows(nb::object texts, int64_t width, nb::object wanted) {
   return nb::make_tuple(numpy(found.rows), numpy(found.places));
 }
 
+Numpy<double> py_surface(nb::object texts) {
+  Column column(texts);
+  Column1<double> out({column.texts().size(), statistic_count});
+  {
+    nb::gil_scoped_release release;
+    Surface surface;  // thread_local, each of its fields would cost a look-up: 15 % (measured)
+    for (size_t row = 0; row < column.texts().size(); row++)
+      surface.measure(column.texts()[row], out.data.get() + row * statistic_count);
+  }
+  return out.numpy();
+}
+
+// --- near duplicates -----------------------------------------------------------------------------
+
+struct Sketch {
+  Array array;
+  size_t width;
+  bool fast;
+
+  Sketch(nb::handle permutations, int64_t width, const std::string& hash)
+      : array(permutations, "permutations",
+              "a C-contiguous array of uint64 of shape (2, k), k from 1 to 2^16", "u", false),
+        width(checked_width(width)),
+        fast(hash == "fast") {
+    if (array.dimensions() != 2 || array.length(0) != 2 || !count() || count() > most_permutations)
+      array.refuse("one of shape " + array.shape());
+    if (!fast && hash != "sha1")
+      throw nb::value_error(("hashing must be 'fast' or 'sha1', not '" + hash + "'").c_str());
+  }
+
+  size_t count() const { return array.length(1); }
+
+  template <class Use>
+  void run(const Texts& texts, Use use) const {
+    Minima minima(array.data<const u64>(), array.data<const u64>() + count(), count());
+    with_scratch([&](Scratch& scratch) {
+      if (fast) {
+        FastShingles shingles(width);
+        for_each_signature(texts, shingles, minima, scratch, use);
+      } else {
+        Sha1Shingles shingles(width);
+        for_each_signature(texts, shingles, minima, scratch, use);
+      }
+    });
+  }
+};
+
+Numpy<u32> py_minhash(nb::object texts, nb::object permutations, int64_t width,
+                      const std::string& hash) {
+  Sketch sketch(permutations, width, hash);
+  Column column(texts);
+  Column1<u32> out({column.texts().size(), sketch.count()});
+  {
+    nb::gil_scoped_release release;
+    sketch.run(column.texts(), [&](size_t row, const u32* signature) {
+      std::memcpy(out.data.get() + row * sketch.count(), signature, 4 * sketch.count());
+    });
+  }
+  return out.numpy();
+}
+
+Numpy<u64> py_minhash_bands(nb::object texts, nb::object permutations, int64_t width,
+                            const std::string& hash, int64_t bands, int64_t rows) {
+  Sketch sketch(permutations, width, hash);
+  Column column(texts);
+  int64_t most = static_cast<int64_t>(sketch.count());
+  if (bands < 1 || rows < 1 || rows > most / bands)
+    throw nb::value_error(("bands * rows must be 1 to " + std::to_string(most) + ", not " +
+                           std::to_string(bands) + " * " + std::to_string(rows))
+                              .c_str());
+  size_t count = static_cast<size_t>(bands);
+  Column1<u64> out({column.texts().size(), count});
+  {
+    nb::gil_scoped_release release;
+    sketch.run(column.texts(), [&](size_t row, const u32* signature) {
+      hash_bands(signature, count, static_cast<size_t>(rows), out.data.get() + row * count);
+    });
+  }
+  return out.numpy();
+}
+
+// The forest over documents 0..n-1, looked over once: an index from outside could be anything.
+Forest forest(const Array& above, const Array& rank) {
+  if (above.dimensions() != 1) above.refuse("one of shape " + above.shape());
+  if (rank.dimensions() != 1 || rank.length(0) != above.length(0))
+    rank.refuse("one of shape " + rank.shape());
+  return Forest(above.data<int64_t>(), rank.data<const u64>());
+}
+
+void py_join_buckets(nb::object above, nb::object rank, nb::object entries) {
+  Array tops(above, "above", "a writable C-contiguous array of int64, its own forest", "i", true);
+  Array ranks(rank, "rank", "a C-contiguous array of uint64, one for each document", "u", false);
+  Array pairs(entries, "entries",
+              "a writable C-contiguous array of uint64 of shape (m, 2) that names documents", "u",
+              true);
+  if (pairs.dimensions() != 2 || pairs.length(1) != 2) pairs.refuse("one of shape " + pairs.shape());
+  Forest trees = forest(tops, ranks);
+  auto* data = reinterpret_cast<Entry*>(pairs.data<u64>());
+  auto* forests = tops.data<int64_t>();
+  size_t documents = tops.length(0), count = pairs.length(0);
+  bool known = true, sound = true;
+  {
+    nb::gil_scoped_release release;
+    for (size_t i = 0; i < count; i++) known &= data[i].number < documents;
+    for (size_t i = 0; i < documents; i++) sound &= static_cast<u64>(forests[i]) < documents;
+    if (known && sound) join_buckets(data, count, trees);
+  }
+  if (!known) pairs.refuse("one that names others");
+  if (!sound) tops.refuse("one that points outside");
+}
+
 std::string simd_name(Simd level) {
   return level == Simd::avx512 ? "avx512" : level == Simd::avx2 ? "avx2" : "portable";
 }
@@ -499,6 +613,32 @@ NB_MODULE(kernels, m) {
       "(rows, places), int64 (hits,) each: texts[row] has the window wanted[place].\n\n"
       "Each pair once, by row, then by place. wanted is uint64 (m,), ascending, without repeats,\n"
       "else ValueError; TypeError if texts is not one Arrow text array.");
+  nb::list statistics;
+  for (const char* name : statistic_names) statistics.append(name);
+  m.attr("STATISTICS") = nb::tuple(statistics);
+  m.def("surface", &py_surface, nb::arg("texts").none(),
+        "float64 (n, len(STATISTICS)): what STATISTICS names, of each text; all finite.\n\n"
+        "What each is: native/src/surface.hpp and docs/quality-dedup.md. TypeError if texts is not\n"
+        "one Arrow text array.");
+  m.def("minhash", &py_minhash, nb::arg("texts").none(), nb::arg("permutations").none(), "width"_a,
+        "hashing"_a = "fast",
+        "uint32 (n, k): MinHash signatures of the runs of `width` tokens, as datasketch's scheme\n"
+        "\"affine32\" makes them with permutations uint64 (2, k) = (a, b).\n\n"
+        "hashing is \"fast\": windows(shingle, width)[0] & 0xffffffff, or \"sha1\": datasketch's\n"
+        "sha1_hash32 of the tokens joined by a space. A text of fewer tokens is one shingle, one\n"
+        "without tokens has 0xffffffff everywhere. ValueError for settings out of range; TypeError\n"
+        "if texts is not one Arrow text array.");
+  m.def("minhash_bands", &py_minhash_bands, nb::arg("texts").none(),
+        nb::arg("permutations").none(), "width"_a, "hashing"_a, "bands"_a, "rows"_a,
+        "uint64 (n, bands): 53 bits of hash for each `rows` values of the signature; 2**64 - 1\n"
+        "where the text has no token. Bands differ even where their values do not.\n\n"
+        "ValueError if bands * rows is more than there are permutations; else as minhash.");
+  m.def("join_buckets", &py_join_buckets, nb::arg("above").none(), nb::arg("rank").none(),
+        nb::arg("entries").none(),
+        "Join the documents of each bucket: entries is uint64 (m, 2), (bucket, document), and is\n"
+        "sorted in place; above is int64 (n,), where each document points to itself or to one of\n"
+        "smaller (rank, number), and is changed in place.\n\n"
+        "ValueError for other shapes, types or layouts, or documents that are not there.");
   m.def(
       "_force_simd", &py_force_simd, "name"_a,
       "For tests: use \"portable\", \"avx2\" or \"avx512\" from now on; returns what was in use.");

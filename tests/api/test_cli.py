@@ -296,3 +296,33 @@ def test_text_that_is_not_unicode_does_not_stop_the_terminal(run, tmp_path):
         tmp_path / "o",
     )  # fmt: skip
     assert code == 0 and "quarantine" in said
+
+
+def test_explain_names_the_rule_that_fired(run, corpus, tmp_path):
+    words = ["--raw", corpus, "--budget", "50%", "--out", tmp_path / "o"]
+    assert run("select", "quality", *words)[0] == 0
+    code, said, _ = run("explain", tmp_path / "o", "doc-00000")  # five words
+    assert code == 0 and "gopher.min_words" in said and "at least 50" in said
+
+
+def test_explain_names_who_stays_of_a_cluster(run, tmp_path):
+    texts = [f"a text of words that stand here twice, {number}" for number in (1, 1, 2)]
+    raw = pa.table({"id": ["one", "two", "three"], "text": texts})
+    pq.write_table(raw, tmp_path / "a.parquet")
+    words = [
+        "--raw",
+        tmp_path / "a.parquet",
+        "--budget",
+        "100%",
+        "--out",
+        tmp_path / "o",
+        "--set",
+        "near=false",
+    ]
+    assert run("select", "dedup", *words)[0] == 0
+    kept = pq.read_table(tmp_path / "o" / "part-00000.parquet")["assay_id"].to_pylist()
+    stays, gone = sorted(["one", "two"], key=lambda name: name not in kept)
+    code, said, _ = run("explain", tmp_path / "o", gone)
+    assert code == 0 and f"of a cluster of 2 documents, '{stays}' stays: the same text" in said
+    assert "it stays" in run("explain", tmp_path / "o", stays)[1]
+    assert "no other document" in run("explain", tmp_path / "o", "three")[1]

@@ -143,7 +143,13 @@ def told_reasons(found: Mapping[str, Any]) -> str:
     if found["same_id"]:
         lines.append(f"{found['same_id']} more documents carry this id; this is the first")
     because = found["because"]
-    return "\n".join([*lines, *told_ngrams(because), *told_passages(because)])
+    told = [
+        *told_ngrams(because),
+        *told_broken(because),
+        *told_cluster(because),
+        *told_passages(because),
+    ]
+    return "\n".join([*lines, *told])
 
 
 def told_ngrams(because: Mapping[str, Any]) -> list[str]:
@@ -154,6 +160,32 @@ def told_ngrams(because: Mapping[str, Any]) -> list[str]:
     rows += [[n["ngram"], str(n["times"]), f"{n['adds']:+.5f}"] for n in ngrams]
     more = max(because["distinct"] - len(ngrams), 0)
     return ["", display.table(rows, right=(1, 2)), f"and {more} more n-grams"]
+
+
+def told_broken(because: Mapping[str, Any]) -> list[str]:
+    if "broken" not in because:
+        return []
+    rules, broken = because["rules"], because["broken"]
+    if not broken:
+        return [f"it keeps all {rules} rules"]
+    rows = [["rule broken", "statistic", "found", "wanted"]]
+    rows += [[r["rule"], r["statistic"], f"{r['found']:.4g}", r["wanted"]] for r in broken]
+    return [f"it breaks {len(broken)} of {rules} rules", "", display.table(rows, right=(2,))]
+
+
+def told_cluster(because: Mapping[str, Any]) -> list[str]:
+    if "cluster" not in because:
+        return []
+    if because["cluster"] == 1:
+        return ["no other document is like it"]
+    of = f"of a cluster of {display.number(because['cluster'])} documents"
+    if because["is_representative"]:
+        return [f"it stays, {of}"]
+    how = "the same text" if because["identical"] else "nearly the same text"
+    return [
+        f"{of}, {because['representative']!r} stays: {how}, "
+        f"estimated Jaccard similarity {because['estimated_jaccard']:.2f}"
+    ]
 
 
 def told_passages(because: Mapping[str, Any]) -> list[str]:

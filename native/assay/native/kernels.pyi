@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 UNICODE_VERSION: str
+STATISTICS: tuple[str, ...]  # the columns of surface()
 FEATURES: dict[str, str]  # name -> version of the definition, e.g. {"fast": "fast-1", ...}
 
 def valid_utf8(texts: Any) -> npt.NDArray[np.bool_]: ...
@@ -36,4 +37,19 @@ def windows(text: bytes, width: int) -> npt.NDArray[np.uint64]: ...
 def find_windows(
     texts: Any, width: int, wanted: npt.NDArray[np.uint64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
+def surface(texts: Any) -> npt.NDArray[np.float64]: ...
+def minhash(
+    texts: Any, permutations: npt.NDArray[np.uint64], width: int, hashing: str = "fast"
+) -> npt.NDArray[np.uint32]: ...
+def minhash_bands(
+    texts: Any,
+    permutations: npt.NDArray[np.uint64],
+    width: int,
+    hashing: str,
+    bands: int,
+    rows: int,
+) -> npt.NDArray[np.uint64]: ...
+def join_buckets(
+    above: npt.NDArray[np.int64], rank: npt.NDArray[np.uint64], entries: npt.NDArray[np.uint64]
+) -> None: ...
 def _force_simd(name: str) -> str: ...  # for tests: "portable", "avx2" or "avx512"

@@ -82,6 +82,20 @@ class Unless:
 
 
 @dataclass(frozen=True)
+class Only:
+    """An order of the documents that some rule keeps; the others are never chosen."""
+
+    order: Order
+    allowed: Rule
+
+    def rank(self, scored: Scored) -> Ids:
+        return np.where(self.allowed.keep(scored), self.order.rank(scored), np.uint64(0))
+
+    def describe(self) -> dict[str, Any]:
+        return self.order.describe() | {"only": self.allowed.describe()}
+
+
+@dataclass(frozen=True)
 class Cut:
     """Keeps what stands above a place; `floor` is the first document left out, or zeros."""
 
@@ -117,6 +131,22 @@ class AnyOf:
     def describe(self) -> dict[str, Any]:
         names = self.names or tuple(str(place) for place in range(len(self.rules)))
         return {"any_of": {n: r.describe() for n, r in zip(names, self.rules, strict=True)}}
+
+
+@dataclass(frozen=True)
+class AllOf:
+    """Keeps what all of several rules keep: everything, where there is none."""
+
+    rules: tuple[Rule, ...]
+
+    def keep(self, scored: Scored) -> Mask:
+        keep = np.ones(len(scored), bool)
+        for rule in self.rules:
+            keep &= rule.keep(scored)
+        return keep
+
+    def describe(self) -> dict[str, Any]:
+        return {"all_of": [rule.describe() for rule in self.rules]}
 
 
 def top(budget: Budget, fold: Fold, order: Order | None = None) -> Cut:

@@ -7,8 +7,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from assay.selectors import storage
+from assay.selectors import scores, storage
 from assay.selectors.past import Past, differences
+from assay.selectors.records import score_names
 from assay.selectors.writing import ADDED
 
 SHOWN = 10  # documents named on each side
@@ -71,7 +72,7 @@ def _scored(past: Past, wanted: pl.DataFrame) -> pl.DataFrame:
 
 def _among(uri: str, wanted: pl.DataFrame) -> Iterator[pl.DataFrame]:
     file = pq.ParquetFile(storage.open_input(uri))
-    names = [n for n in file.schema_arrow.names if n == "score" or n.startswith("score.")]
+    names = score_names(scores.names_of(uri))
     for batch in file.iter_batches(columns=["id", *names], use_threads=False):
         frame = pl.DataFrame(pl.from_arrow(batch)).join(wanted.select("id"), on="id", how="semi")
         yield frame.select("id", pl.max_horizontal(names).alias("score"))

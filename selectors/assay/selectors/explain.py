@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,15 @@ from assay.selectors.errors import BadRequest
 from assay.selectors.past import Past
 from assay.selectors.records import Batch, Scored, best
 from assay.selectors.selection import Ground, Means
-from assay.selectors.selector import Explains, Rule, Scorer
+from assay.selectors.selector import (
+    Explains,
+    ExplainsChoice,
+    Fold,
+    Read,
+    Rule,
+    Scorer,
+    Selector,
+)
 
 EXCERPT = 400  # characters of the document that are shown
 
@@ -48,8 +57,10 @@ def explain(past: Past, document: str, means: Means, raw: tuple[str, ...] = ()) 
     rule = past.rule(means)
     place = past.fold(means)("scores", Above(float(best(found)[0]), rule=rule))
     ground = pasts.ground_of(past.manifest, means, raw)
-    scorer = past.selector.fit(pasts.fold_of(past, ground, means))
-    batch = _document(past, ground, found)
+    fold = pasts.fold_of(past, ground, means)
+    scorer = past.selector.fit(fold)
+    read = partial(_document, ground)
+    batch = read(int(found.shard[0]), int(found.row[0]))
     return {
         "id": document,
         "kept": bool(rule.keep(found)[0]),
@@ -65,12 +76,18 @@ def explain(past: Past, document: str, means: Means, raw: tuple[str, ...] = ()) 
         "tokens": int(found.tokens[0]),
         "same_id": others,
         "text": batch.text[0].as_py()[:EXCERPT],
-        "because": _because(scorer, batch),
+        "because": _because(scorer, batch) | _chosen(past.selector, found, fold, read),
     }
 
 
 def _because(scorer: Scorer, batch: Batch) -> dict[str, Any]:
     return scorer.explain(batch) if isinstance(scorer, Explains) else {}
+
+
+def _chosen(selector: Selector, found: Scored, fold: Fold, read: Read) -> dict[str, Any]:
+    if isinstance(selector, ExplainsChoice):
+        return selector.explain_choice(found, fold, read)
+    return {}
 
 
 def _find(past: Past, document: str) -> tuple[Scored, int]:
@@ -97,9 +114,9 @@ def _is(scored: Scored, place: int, document: str) -> bool:
     return bool(scored.id[place].as_py() == document)
 
 
-def _document(past: Past, ground: Ground, found: Scored) -> Batch:
+def _document(ground: Ground, shard_index: int, row: int) -> Batch:
     """The document itself, read again."""
-    shard, row = ground.raw.shards[int(found.shard[0])], int(found.row[0])
+    shard = ground.raw.shards[shard_index]
     unit = next(u for u in shard.units if u.first_row <= row < u.first_row + u.rows)
     for read in shards.batches(shard, unit, ground.spec.reading):
         here = np.flatnonzero(read.batch.row == row)

@@ -1,6 +1,6 @@
 """What flows from shard to subset, as columns: documents read, and documents scored."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,8 +75,14 @@ def joined(parts: Iterable[Scored]) -> Scored:
 
 
 def best(scored: Scored) -> Floats:
-    """One score for each document: the column called "score"; where there is none, as with several
-    targets, the highest. What stands beside "score", such as its standard error, is no rank."""
-    if "score" in scored.names:
-        return scored.scores[:, scored.names.index("score")]
-    return scored.scores.max(axis=1) if scored.names else np.zeros(len(scored))
+    """One score for each document where there are several: the highest."""
+    columns = [scored.names.index(name) for name in score_names(scored.names)]
+    return scored.scores[:, columns].max(axis=1) if columns else np.zeros(len(scored))
+
+
+def score_names(names: Sequence[str]) -> list[str]:
+    """The columns that rank documents: "score"; without it those of several targets, "score.NAME";
+    without these all. Others are statistics that ride along, such as a standard error."""
+    if "score" in names:
+        return ["score"]
+    return [name for name in names if name.startswith("score.")] or list(names)

@@ -121,3 +121,20 @@ class Explains(Protocol):
     def explain(self, batch: Batch, /) -> dict[str, Any]:
         """Of a batch of one document: plain JSON values, most telling first."""
         ...
+
+
+class Read(Protocol):
+    """Reads a document of the corpus again."""
+
+    def __call__(self, shard: int, row: int, /) -> Batch:
+        """A batch of one document."""
+        ...
+
+
+@runtime_checkable
+class ExplainsChoice(Protocol):
+    """A selector that can say of a document why its rule keeps it or not."""
+
+    def explain_choice(self, document: Scored, fold: Fold, read: Read, /) -> dict[str, Any]:
+        """Of one scored document: plain JSON values, most telling first."""
+        ...
