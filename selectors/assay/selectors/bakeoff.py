@@ -81,7 +81,7 @@ def _mean(total: tuple[int, int, int]) -> float:
 def _length_correlation(past: Past) -> float | None:
     """Spearman's between score and length, as the report found it."""
     report = json.loads(storage.read_bytes(past.manifest.uri("report.json")))
-    found = report["lengths"].get("spearman")
+    found = report["lengths"].get("rank_correlation")
     return None if found is None else float(found)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from assay.native import kernels
-from assay.selectors import budget, catalog, manifest, shards, spec, storage, writing
+from assay.selectors import budget, manifest, shards, spec, storage, writing
 from assay.selectors.budget import Budget
 from assay.selectors.errors import (
     BadBudget,

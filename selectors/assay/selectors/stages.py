@@ -1,6 +1,6 @@
 """Methods one after the other: each stage rules documents out, the last one spends the budget.
 
-All are fitted on the whole corpus and scored in one pass, so every choice, and every what-if, is read
+All are fitted on the whole corpus and scored in one pass, so every choice and every what-if is read
 from the score store alone. Columns of a stage are called stage.NAME.COLUMN there;
 the last stage's keep their names.
 """
