@@ -129,9 +129,9 @@ class FastShingles {
 
   void hash_all(Text text, Scratch& scratch, Minima& minima) {
     bool any = false;
-    for_each_window(text, scratch, windows_, [&](u64 hash) {
-      minima.add(static_cast<u32>(hash));
-      any = true;
+    for_each_windows(text, scratch, windows_, [&](const u64* hashes, size_t count) {
+      for (size_t i = 0; i < count; i++) minima.add(static_cast<u32>(hashes[i]));
+      any |= count > 0;
     });
     if (!any) hash_whole(text, scratch, minima);
   }
@@ -141,8 +141,9 @@ class FastShingles {
     size_t tokens = count_tokens(text, scratch);
     if (!tokens) return;
     Windows whole(tokens);
-    for_each_window(text, scratch, whole,
-                    [&](u64 hash) { minima.add(static_cast<u32>(hash)); });
+    for_each_windows(text, scratch, whole, [&](const u64* hashes, size_t count) {
+      for (size_t i = 0; i < count; i++) minima.add(static_cast<u32>(hashes[i]));
+    });
   }
 
   Windows windows_;
