@@ -96,3 +96,11 @@ def test_budgets_that_differ_are_recorded_apart(corpus: Path, tmp_path: Path) ->
 def test_any_output_will_do(closed: str) -> None:
     told = f"PYTHONIOENCODING=ascii {sys.executable} -m assay.api methods{closed}"
     assert subprocess.run(["sh", "-c", told], capture_output=True).returncode == 0
+
+
+def test_an_output_below_the_corpus_is_refused(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert uniform(corpus.parent, corpus.parent / "subset") == 2
+    assert "outside of it" in capsys.readouterr().err
+    assert not (corpus.parent / "subset").exists()

@@ -146,9 +146,21 @@ def survey(asked: Spec, means: Means) -> Ground:
             raise NothingToRead(f"the target {name!r} is empty: no row in {_listed(corpus)}")
     for corpus in (raw, *targets.values()):
         _check_apart(corpus, wanted.out)
+    _check_outside(wanted)
     names = _names(raw)
     request = _request(wanted, raw, names, targets, means)
     return Ground(wanted, selector, raw, targets, names, request)
+
+
+def _check_outside(wanted: Spec) -> None:
+    """An output below an input folder would be an input of the next run."""
+    out = storage.join(wanted.out)
+    for uri in (*wanted.raw, *(uri for uris in wanted.target.values() for uri in uris)):
+        if out.startswith(storage.join(uri) + "/"):
+            raise BadRequest(
+                f"{wanted.out}: lies below {uri}, which is read: what is written there would be "
+                f"read the next time. Name an --out outside of it"
+            )
 
 
 def _carry_out(ground: Ground, means: Means, begun: float) -> Manifest:
