@@ -77,7 +77,7 @@ class FastFeatures {
 class Memo {
  public:
   static constexpr size_t longest = 27;
-  static constexpr size_t entries = 1 << 17;  // 4 MiB in huge pages
+  static constexpr size_t entries = 1 << 17;  // 4 MiB for each thread that uses it
 
   Memo() : table_(static_cast<Key*>(std::aligned_alloc(bytes, bytes))) {
     if (!table_) throw std::bad_alloc();
@@ -110,10 +110,9 @@ class Memo {
 
   Key* table() { return table_.get(); }
 
-  // An n-gram is in one of the two entries from here on, which share a cache line.
   static size_t place(const Key& key) {
     u64 hash = fold(fold(key.word[0] ^ K0, key.word[1] ^ K1) ^ key.word[2], key.word[3] ^ K2);
-    return hash >> (65 - std::countr_zero(entries)) << 1;
+    return hash >> (64 - std::countr_zero(entries));
   }
 
   static bool same(const Key& entry, const Key& key) {
@@ -124,10 +123,9 @@ class Memo {
 
   static u32 bucket(const Key& entry) { return static_cast<u32>(entry.word[3] >> 32); }
 
-  static void remember(Key* entry, const Key& key, u32 bucket) {
-    entry[1] = entry[0];
-    entry[0] = key;
-    entry[0].word[3] |= u64{bucket} << 32;
+  static void remember(Key& entry, const Key& key, u32 bucket) {
+    entry = key;
+    entry.word[3] |= u64{bucket} << 32;
   }
 
  private:
@@ -247,11 +245,9 @@ class ReferenceFeatures {
     size_t missing = 0;
     for (size_t i = 0; i < count; i++) {
       const Asked& asked = asked_[i];
-      bool first = Memo::same(asked.entry[0], asked.key);
-      bool second = Memo::same(asked.entry[1], asked.key);
-      *asked.slot = Memo::bucket(asked.entry[first ? 0 : 1]);
+      *asked.slot = Memo::bucket(*asked.entry);
       missing_[missing] = static_cast<u32>(i);
-      missing += !(first | second);
+      missing += !Memo::same(*asked.entry, asked.key);
     }
     for (size_t first = 0; first < missing; first += sha256::lanes) {
       size_t few = std::min(sha256::lanes, missing - first);
@@ -266,7 +262,7 @@ class ReferenceFeatures {
       for (size_t i = 0; i < few; i++) {
         Asked& asked = asked_[missing_[first + i]];
         *asked.slot = buckets[i];
-        Memo::remember(asked.entry, asked.key, buckets[i]);
+        Memo::remember(*asked.entry, asked.key, buckets[i]);
       }
     }
   }

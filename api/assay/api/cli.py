@@ -3,6 +3,7 @@
 Data goes to stdout, everything else to stderr.
 """
 
+import io
 import os
 import sys
 import traceback
@@ -71,11 +72,19 @@ def assay() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and leave with its exit code."""
+    _speak_any_script()
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def _speak_any_script() -> None:
+    """What the terminal's encoding lacks is shown escaped; ids and texts are in any script."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def select_main() -> None:
     """The program `select`."""
+    _speak_any_script()
     sys.exit(run(["select", *sys.argv[1:]], program=_select_name()))
 
 
@@ -90,7 +99,8 @@ def run(arguments: list[str], program: str = "assay") -> int:
 def _guarded(work: Callable[[], Any]) -> int:
     try:
         result = work()
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by whoever started us
+            sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as problem:
         problem.show()

@@ -15,13 +15,11 @@ import yaml
 
 from assay.api import display, settings
 from assay.jobs.executors import ENGINES, cores, pool
-from assay.selectors import estimate, manifest, selection, spec, storage
+from assay.selectors import estimate, manifest, selection, spec
 from assay.selectors.errors import BadSetting, Stopped
 from assay.selectors.manifest import Manifest
 from assay.selectors.selection import Means
 from assay.selectors.spec import Spec
-
-OURS = ("scores", "quarantine", "fit", "state")  # folders that a selection writes
 
 
 @click.command(
@@ -80,9 +78,7 @@ def select(
             found = estimate.estimate(asked, used)
             print(json.dumps(found, indent=1) if as_json else told_estimate(found))
             return
-        if fresh:
-            clear(asked.out)
-        made = resumable(asked, used)
+        made = resumable(asked, used, fresh)
     print(json.dumps(dict(made.content), ensure_ascii=False) if as_json else told(made))
 
 
@@ -95,7 +91,10 @@ def assembled(given: Mapping[str, Any]) -> Spec:
     values |= settings.spec_defaults()
     named = [n for n in given if n not in ("settings_", "config", "stages", "dedup")]
     values |= {name: given[name] for name in named if given[name] not in (None, ())}
-    values["settings"] = dict(values.get("settings") or {})
+    settings_there = values.get("settings") or {}
+    if not isinstance(settings_there, Mapping):
+        raise BadSetting(f"{where}: settings: a table such as 'orders: 2' is asked for")
+    values["settings"] = dict(settings_there)
     for entry in given["settings_"]:
         put(values["settings"], entry)
     if stages := [*(["dedup"] if given["dedup"] else []), *map(stage_of, given["stages"])]:
@@ -124,6 +123,8 @@ def put(into: dict[str, Any], entry: str) -> None:
     *tables, last = name.split(".")
     for key in tables:
         into = into.setdefault(key, {})
+        if not isinstance(into, dict):
+            raise BadSetting(f"--set {entry}: {key!r} holds a value already, and is no table")
     into[last] = value
 
 
@@ -157,24 +158,13 @@ def _stopping(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def resumable(asked: Spec, used: Means) -> Manifest:
+def resumable(asked: Spec, used: Means, fresh: bool = False) -> Manifest:
     """The selection; when it is stopped, with the command that goes on."""
     try:
-        return selection.select(asked, used)
+        return selection.select(asked, used, fresh)
     except Stopped as stopped:
         command = shlex.join(["assay", *sys.argv[1:]]) if sys.argv[1:] else "the same command"
         raise Stopped(f"{stopped}. To go on:\n  {command}") from None
-
-
-def clear(out: str) -> None:
-    """Delete what a selection wrote, and nothing else."""
-    for name in (manifest.NAME, "report.html", "report.json", "chosen.svg"):
-        storage.delete(storage.join(out, name))
-    for name in storage.names(out):
-        if name.startswith("part-") and name.endswith(".parquet"):
-            storage.delete(storage.join(out, name))
-    for folder in OURS:
-        storage.delete_all(storage.join(out, folder))
 
 
 def told(made: Manifest) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from assay.selectors.errors import BadBudget
 
+MOST = 1e30
 UNITS = ("docs", "bytes", "tokens")
 BYTES = {"B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "PB": 1e15}
 BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50}
@@ -27,9 +28,8 @@ class Budget:
 
     def __str__(self) -> str:
         if self.share:
-            return f"{self.amount * 100:g}%" + ("" if self.unit == "docs" else self.unit)
-        number = f"{int(self.amount)}" if self.amount == int(self.amount) else f"{self.amount:g}"
-        return f"{number}{self.unit}"
+            return f"{self.amount * 100:.12g}%" + ("" if self.unit == "docs" else self.unit)
+        return f"{int(self.amount)}{self.unit}"  # what is recorded is what was counted with
 
 
 def parse(text: str) -> Budget:
@@ -41,8 +41,11 @@ def parse(text: str) -> Budget:
         raise BadBudget(f"cannot read the budget {text!r}: {FORMS}")
     number, percent, word = found.groups()
     amount = float(number.replace("_", "").replace(",", ""))
+    if amount > MOST:
+        raise BadBudget(f"the budget {text!r} is more than can be counted: {FORMS}")
     unit, factor = _unit(text, word, share=bool(percent))
     if percent:
+        amount = float(f"{amount:.12g}")  # as it is recorded, so that a replay counts the same
         return _positive(text, Budget(amount / 100, unit, share=True))
     return _positive(text, Budget(amount * factor, unit))
 

@@ -21,6 +21,7 @@ from assay.selectors import budget, manifest, shards, spec, storage, writing
 from assay.selectors.budget import Budget
 from assay.selectors.errors import (
     BadBudget,
+    BadRequest,
     NothingToRead,
     OtherSelection,
     TooManyBadRows,
@@ -41,6 +42,7 @@ from assay.selectors.spec import Spec
 from assay.selectors.writing import ADDED, Kept, Part, Tally, Writing, Written
 
 STATE = "state/request.json"
+OURS = ("scores", "quarantine", "fit", "state")  # folders that a selection writes
 TOKENIZER = "wordpunct-1"  # \w+|[^\w\s]+ on lower-cased text
 
 
@@ -105,19 +107,29 @@ class Ground:
     request: Mapping[str, Any]
 
 
-def select(asked: Spec, means: Means | None = None) -> Manifest:
-    """Carry out a selection, or go on with it, or find it done."""
+def select(asked: Spec, means: Means | None = None, fresh: bool = False) -> Manifest:
+    """Carry out a selection, or go on with it, or find it done; `fresh` starts over."""
     means, begun = means or Means(), time.time()
     ground = survey(asked, means)
     out = ground.spec.out
     storage.prepare(out)
     with storage.lock(out):
         storage.sweep(out)
+        if fresh:  # the request is sound and nobody else writes here
+            clear(out)
         if done := manifest.find(out):
             _same(done.request, ground.request, out)
             return done
         _claim(out, ground.request)
         return _carry_out(ground, means, begun)
+
+
+def clear(out: str) -> None:
+    """Delete what a selection wrote, and nothing else."""
+    for name in (manifest.NAME, "report.html", "report.json", "chosen.svg", *_parts_in(out)):
+        storage.delete(storage.join(out, name))
+    for folder in OURS:
+        storage.delete_all(storage.join(out, folder))
 
 
 def survey(asked: Spec, means: Means) -> Ground:
@@ -132,9 +144,23 @@ def survey(asked: Spec, means: Means) -> Ground:
     for name, corpus in targets.items():
         if not corpus.rows:
             raise NothingToRead(f"the target {name!r} is empty: no row in {_listed(corpus)}")
+    for corpus in (raw, *targets.values()):
+        _check_apart(corpus, wanted.out)
+    _check_outside(wanted)
     names = _names(raw)
     request = _request(wanted, raw, names, targets, means)
     return Ground(wanted, selector, raw, targets, names, request)
+
+
+def _check_outside(wanted: Spec) -> None:
+    """An output below an input folder would be an input of the next run."""
+    out = storage.join(wanted.out)
+    for uri in (*wanted.raw, *(uri for uris in wanted.target.values() for uri in uris)):
+        if out.startswith(storage.join(uri) + "/"):
+            raise BadRequest(
+                f"{wanted.out}: lies below {uri}, which is read: what is written there would be "
+                f"read the next time. Name an --out outside of it"
+            )
 
 
 def _carry_out(ground: Ground, means: Means, begun: float) -> Manifest:
@@ -291,6 +317,7 @@ def _claim(out: str, request: Mapping[str, Any]) -> None:
     """Mark the folder as this selection's, or make sure that it is."""
     uri = storage.join(out, STATE)
     begun = any(storage.names(storage.join(out, folder)) for folder in ("fit", "scores"))
+    begun = begun or bool(_parts_in(out))
     if begun and not storage.exists(uri):
         raise OtherSelection(
             f"{out}: holds files of a selection that cannot be told: give another --out, or "
@@ -300,6 +327,22 @@ def _claim(out: str, request: Mapping[str, Any]) -> None:
         _same(json.loads(storage.read_bytes(uri)), request, out)
     else:  # nothing was done under an older claim, so nothing is lost
         storage.write_bytes(uri, manifest.canonical(request))
+
+
+def _parts_in(out: str) -> list[str]:
+    found = storage.names(out)
+    return [name for name in found if name.startswith("part-") and name.endswith(".parquet")]
+
+
+def _check_apart(corpus: Corpus, out: str) -> None:
+    """A part may have the name of a shard: what is read must not lie where we write."""
+    inside = posixpath.join(storage.join(out), "")
+    for shard in corpus.shards:
+        if shard.uri.startswith(inside):
+            raise BadRequest(
+                f"{shard.uri} is to be read and lies in the output folder {out}, where it could be "
+                f"overwritten: give another --out, outside the folders that are read"
+            )
 
 
 def _same(found: Mapping[str, Any], request: Mapping[str, Any], out: str) -> None:

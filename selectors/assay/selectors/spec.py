@@ -76,7 +76,7 @@ def _filled(stage: Mapping[str, Any]) -> dict[str, Any]:
 def from_mapping(values: Mapping[str, Any], where: str) -> Spec:
     """A spec from plain values, as a file or a request holds them."""
     known = [f.name for f in fields(Spec)]
-    for name in values:
+    for name in map(str, values):
         if name not in known:
             raise UnknownName(f"{where}: there is no field {name!r}{catalog.hint(name, known)}")
     plain = dict(values)
@@ -113,7 +113,7 @@ def named_targets(given: Uris) -> dict[str, Uris]:
     """--target URI ... and --target NAME=URI ...: URIs of one name are one target."""
     named: dict[str, Uris] = {}
     for entry in given:
-        name, uri = _name_of(entry)
+        name, uri = _name_of(str(entry))
         named[name] = (*named.get(name, ()), uri)
     return named
 
@@ -140,4 +140,4 @@ def _listed(value: Any) -> Any:
         return (value,)
     if isinstance(value, Mapping):
         return {str(name): _listed(uris) for name, uris in value.items()}
-    return tuple(value or ())
+    return tuple(value) if isinstance(value, list | tuple) else () if value is None else (value,)

@@ -58,10 +58,11 @@ class Dsir:
         Field(description="top: the highest scores; sample: in proportion to the weights"),
     ] = "top"
     temperature: Annotated[
-        float, Field(gt=0, description="of the sample: higher is nearer to uniform")
+        float,
+        Field(gt=0, allow_inf_nan=False, description="of the sample: higher is nearer to uniform"),
     ] = 1.0
     proportions: Annotated[
-        dict[str, float] | None,
+        dict[str, Annotated[float, Field(allow_inf_nan=False)]] | None,
         Field(description="share of the budget for each target; by default equal shares"),
     ] = None
 
