@@ -30,7 +30,7 @@ def both_sides(method: str, fold: Fold, room: int) -> tuple["Sample", "Sample"]:
         raise BadRequest(f"{method} needs a target: name texts of the kind you want with --target")
     empty = Sample(room, LONGEST, fold.seed)
     target, raw = fold("target", empty), fold("raw", empty)
-    if not target.text.any():
+    if not kernels.count_tokens(target.texts()).any():
         names, read = ", ".join(fold.targets), target.documents
         raise NothingToRead(f"the target ({names}) holds no text: {read} documents read")
     return target, raw
@@ -59,7 +59,7 @@ class Sample:
         near = np.flatnonzero(rank <= self.floor[0])
         if not len(near):
             return
-        text = pc.cast(batch.text.take(pa.array(near)), pa.large_binary())
+        text = pc.cast(batch.text, pa.large_binary()).take(pa.array(near))
         content = kernels.fingerprint(text, seed=CONTENT_SEED)
         self._take(np.stack([rank[near], content], axis=1), *beginnings(text, self.longest))
 

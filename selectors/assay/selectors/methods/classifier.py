@@ -3,7 +3,8 @@
 What the industry does with fastText (DCLM, Li et al. 2024, arXiv:2406.11794): positives are the
 target, negatives the raw pool, and a document's score is the log odds of being a target's. The
 model is a logistic regression on the set of a document's n-grams, fitted in memory to a bounded
-sample of either side: the corpus is read once, however many rounds the fit takes. Why these features and this strength of the penalty: docs/classifier-lm.md.
+sample of either side: the corpus is read once, however many rounds the fit takes. Why these
+features and this strength of the penalty: docs/classifier-lm.md.
 """
 
 from collections import Counter
