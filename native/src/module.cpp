@@ -9,6 +9,8 @@
 
 #include "forest.hpp"
 #include "minhash.hpp"
+#include "linear.hpp"
+#include "ngram_model.hpp"
 #include "ngrams.hpp"
 #include "surface.hpp"
 #include "windows.hpp"
@@ -123,7 +125,7 @@ class Array {
   }
 
  private:
-  // One letter for the element: i int64, u uint64, f float32, d float64.
+  // One letter for the element: i int64, u uint64, w uint32, f float32, d float64.
   void check(const char* kinds, bool writable) {
     std::string_view format = buffer_.format ? buffer_.format : "B";
     if (format.size() == 2 && (format[0] == '=' || format[0] == '<' || format[0] == '@'))
@@ -131,6 +133,7 @@ class Array {
     char letter = format.size() == 1 ? format[0] : '?';
     if ((letter == 'l' || letter == 'q') && buffer_.itemsize == 8) kind_ = 'i';
     if ((letter == 'L' || letter == 'Q') && buffer_.itemsize == 8) kind_ = 'u';
+    if ((letter == 'I' || letter == 'L') && buffer_.itemsize == 4) kind_ = 'w';
     if (letter == 'f' || letter == 'd') kind_ = letter;
     if (kind_ == 0 || !std::strchr(kinds, kind_))
       refuse("elements of format '" + std::string(buffer_.format ? buffer_.format : "B") + "'");
@@ -318,6 +321,121 @@ nb::tuple py_dot_ngrams(nb::object texts, nb::object table, const std::string& f
     });
   }
   return nb::make_tuple(sums.numpy(), ngrams.numpy());
+}
+
+// One-dimensional, of `length` elements of a kind.
+template <class T>
+T* line(const Array& array, size_t length) {
+  if (array.dimensions() != 1 || array.length(0) != length) array.refuse("one of shape " + array.shape());
+  return array.data<T>();
+}
+
+std::string wanted_line(size_t length, const char* type) {
+  return "a C-contiguous array of " + std::to_string(length) + " " + type;
+}
+
+Definition small_definition(const std::string& features, int64_t orders, int64_t buckets) {
+  Definition wanted = definition(features, orders, buckets);
+  if (wanted.slots() > u64{1} << 32)
+    throw nb::value_error(
+        ("there may be 2^32 slots here, not " + std::to_string(wanted.slots())).c_str());
+  return wanted;
+}
+
+nb::tuple py_distinct_ngrams(nb::object texts, const std::string& features, int64_t orders,
+                             int64_t buckets) {
+  Definition wanted = small_definition(features, orders, buckets);
+  Column column(texts);
+  Sets sets;
+  {
+    nb::gil_scoped_release release;
+    sets = with_features(wanted, [&](auto& how) {
+      return with_scratch([&](Scratch& scratch) {
+        return distinct_ngrams(column.texts(), wanted.slots(), how, scratch);
+      });
+    });
+  }
+  return nb::make_tuple(numpy(sets.ends), numpy(sets.slots));
+}
+
+nb::tuple py_dot_distinct(nb::object texts, nb::object table, const std::string& features,
+                          int64_t orders, int64_t buckets) {
+  Definition wanted = small_definition(features, orders, buckets);
+  Column column(texts);
+  Array array(table, "table", wanted_line(wanted.slots(), "float32 or float64"), "fd", false);
+  line<const void>(array, wanted.slots());
+  size_t rows = column.texts().size();
+  Column1<double> sums({rows});
+  Column1<int64_t> distinct({rows});
+  {
+    nb::gil_scoped_release release;
+    with_features(wanted, [&](auto& how) {
+      with_scratch([&](Scratch& scratch) {
+        auto run = [&](auto* numbers) {
+          dot_distinct(column.texts(), numbers, wanted.slots(), how, scratch, sums.data.get(),
+                       distinct.data.get());
+        };
+        if (array.kind() == 'f')
+          run(array.data<const float>());
+        else
+          run(array.data<const double>());
+      });
+    });
+  }
+  return nb::make_tuple(sums.numpy(), distinct.numpy());
+}
+
+size_t py_fit_logistic(nb::object ends, nb::object slots, nb::object labels, nb::object costs,
+                       nb::object weights, size_t rounds, double tolerance) {
+  Array ends_array(ends, "ends", "a C-contiguous array of int64 that never goes down", "i", false);
+  size_t rows = ends_array.dimensions() ? ends_array.length(0) : 0;
+  const int64_t* last = line<const int64_t>(ends_array, rows);
+  if (!std::is_sorted(last, last + rows) || (rows && last[0] < 0)) ends_array.refuse("one that does");
+  size_t entries = rows ? static_cast<size_t>(last[rows - 1]) : 0;
+  Array slots_array(slots, "slots", wanted_line(entries, "uint32"), "w", false);
+  Array labels_array(labels, "labels", wanted_line(rows, "float64"), "d", false);
+  Array costs_array(costs, "costs", wanted_line(rows, "float64"), "d", false);
+  Array weights_array(weights, "weights", "a writable C-contiguous array of float64", "d", true);
+  if (weights_array.dimensions() != 1 || weights_array.length(0) == 0)
+    weights_array.refuse("one of shape " + weights_array.shape());
+  Examples examples{rows, last, line<const u32>(slots_array, entries),
+                    line<const double>(labels_array, rows), line<const double>(costs_array, rows)};
+  size_t bias = weights_array.length(0) - 1;
+  if (std::any_of(examples.slots, examples.slots + entries, [=](u32 slot) { return slot >= bias; }))
+    slots_array.refuse("one with a slot that weights has no place for, its last being the bias's");
+  nb::gil_scoped_release release;
+  return fit_logistic(examples, weights_array.data<double>(), bias, rounds, tolerance);
+}
+
+nb::tuple py_score_ngrams(nb::object texts, nb::object counts, std::pair<double, double> tokens,
+                          std::pair<double, double> prior, double flat, double background,
+                          const std::string& features, int64_t orders, int64_t buckets) {
+  Definition wanted = definition(features, orders, buckets);
+  if (wanted.features != Features::fast)
+    throw nb::value_error("a language model needs orders apart: features must be 'fast'");
+  Column column(texts);
+  std::string entries = std::to_string(wanted.slots());
+  Array array(counts, "counts", "a C-contiguous array of float32 of shape (" + entries + ", 2)", "f",
+              false);
+  if (array.dimensions() != 2 || array.length(0) != wanted.slots() || array.length(1) != 2)
+    array.refuse("one of shape " + array.shape());
+  NgramModels models{array.data<const float>(),
+                     {tokens.first, tokens.second},
+                     {prior.first, prior.second},
+                     flat,
+                     background,
+                     static_cast<double>(wanted.buckets)};
+  size_t rows = column.texts().size();
+  Column1<double> logs({rows, 2});
+  Column1<int64_t> lengths({rows});
+  {
+    nb::gil_scoped_release release;
+    with_scratch([&](Scratch& scratch) {
+      FastFeatures how(wanted.orders, wanted.buckets);
+      score_ngrams(column.texts(), models, how, scratch, logs.data.get(), lengths.data.get());
+    });
+  }
+  return nb::make_tuple(logs.numpy(), lengths.numpy());
 }
 
 nb::bytes py_lower(nb::bytes text) {
@@ -595,6 +713,33 @@ NB_MODULE(kernels, m) {
       "machine and in every batch.\n"
       "ValueError if table has another shape, type or layout or the settings are out of range;\n"
       "TypeError if texts is not one Arrow text array.");
+  m.def("distinct_ngrams", &py_distinct_ngrams, nb::arg("texts").none(), "features"_a, "orders"_a, "buckets"_a,
+        "(ends, slots): the distinct n-grams of each text, in the order of list_ngrams.\n\n"
+        "Text r has the entries ends[r - 1] (0 for the first) to ends[r] of slots; int64 (n,) and\n"
+        "uint32. ValueError if the settings are out of range or make more than 2**32 slots;\n"
+        "TypeError if texts is not one Arrow text array.");
+  m.def("dot_distinct", &py_dot_distinct, nb::arg("texts").none(), nb::arg("table").none(), "features"_a, "orders"_a, "buckets"_a,
+        "(sums, distinct): table[slot] summed over a text's distinct n-grams, and how many there are.\n\n"
+        "table is float32 or float64 (slots,); sums is float64 (n,), distinct int64 (n,). The i-th of\n"
+        "distinct_ngrams is added to running sum i % 8 in float64, and these as in dot_ngrams.\n"
+        "ValueError if table has another shape, type or layout or the settings are out of range;\n"
+        "TypeError if texts is not one Arrow text array.");
+  m.def("fit_logistic", &py_fit_logistic, nb::arg("ends").none(), nb::arg("slots").none(), nb::arg("labels").none(),
+        nb::arg("costs").none(), nb::arg("weights").none(), "rounds"_a, "tolerance"_a,
+        "Minimise |w|**2 / 2 + sum of costs * log(1 + exp(-labels * (w . row + bias))), in place.\n\n"
+        "A row is the vector with 1 / sqrt(d) in the places of its d slots, given as distinct_ngrams\n"
+        "does. weights is float64 (slots + 1,), zeros at first; the last one is the bias, which is\n"
+        "part of w. labels, 1 or -1, and costs, above 0, are float64. Rows are taken in the order\n"
+        "given, up to `rounds` times, until no row's multiplier moves by more than `tolerance` of its\n"
+        "cost; returns the rounds. One order gives one answer. ValueError for other shapes, types or\n"
+        "slots.");
+  m.def("score_ngrams", &py_score_ngrams, nb::arg("texts").none(), nb::arg("counts").none(), "tokens"_a,
+        "prior"_a, "flat"_a, "background"_a, "features"_a, "orders"_a, "buckets"_a,
+        "(logs, lengths): the log probability of each text under two n-gram models, and its tokens.\n\n"
+        "counts is float32 (slots, 2): how often each n-gram occurs in the target and in the raw\n"
+        "pool; tokens and prior are pairs likewise. logs is float64 (n, 2), natural logarithms. What\n"
+        "the models are: ngram_model.hpp. ValueError if counts has another shape or type or the\n"
+        "settings are out of range or not \"fast\"; TypeError if texts is not one Arrow text array.");
   m.def("lower", &py_lower, "text"_a,
         "text lowered as str.lower does it; bytes that are not UTF-8 stay as they are.");
   m.def("tokens", &py_tokens, "text"_a,

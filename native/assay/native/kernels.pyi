@@ -28,6 +28,36 @@ def dot_ngrams(
     orders: int,
     buckets: int,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]: ...
+def distinct_ngrams(
+    texts: Any, features: str, orders: int, buckets: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]: ...
+def dot_distinct(
+    texts: Any,
+    table: npt.NDArray[np.float32] | npt.NDArray[np.float64],
+    features: str,
+    orders: int,
+    buckets: int,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]: ...
+def fit_logistic(
+    ends: npt.NDArray[np.int64],
+    slots: npt.NDArray[np.uint32],
+    labels: npt.NDArray[np.float64],
+    costs: npt.NDArray[np.float64],
+    weights: npt.NDArray[np.float64],
+    rounds: int,
+    tolerance: float,
+) -> int: ...
+def score_ngrams(
+    texts: Any,
+    counts: npt.NDArray[np.float32],
+    tokens: tuple[float, float],
+    prior: tuple[float, float],
+    flat: float,
+    background: float,
+    features: str,
+    orders: int,
+    buckets: int,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]: ...
 def lower(text: bytes) -> bytes: ...
 def tokens(text: bytes) -> list[bytes]: ...
 def list_ngrams(
