@@ -57,6 +57,7 @@ build: $(VENV)/installed
 
 bench-smoke: $(VENV)/installed
 	$(BIN)/python benchmarks/speed.py --smoke
+	$(BIN)/python benchmarks/minhash.py --smoke
 
 clean:
 	rm -rf $(VENV) build dist demo

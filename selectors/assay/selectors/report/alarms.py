@@ -10,6 +10,7 @@ from typing import Any
 
 from assay.selectors.report.words import many, named, percent, quoted, signed
 
+BY_CHANCE = ("uniform", "dedup")  # methods that sample what they allow: all their scores are alike
 RANK_CORRELATION = 0.5  # length alone then explains a quarter of the scores' ranks
 HARDLY_MORE = 0.9  # the scores then say little that the length does not
 LENGTH_RATIO = 2.0  # kept documents twice, or half, as long as the corpus's on average
@@ -213,7 +214,7 @@ def shared_score(findings: Mapping[str, Any]) -> Check:
     common = scores["commonest"]
     share = common["documents"] / max(corpus, 1)
     score = f"{common['score']:.6g}".replace("-", "−")
-    chance = findings["selection"]["method"] == "uniform"
+    chance = findings["selection"]["method"] in BY_CHANCE
     # Where all of them are kept, or none, their order decides nothing.
     split = 0 < common["kept"] < common["documents"]
     return Check(
