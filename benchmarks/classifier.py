@@ -1,6 +1,6 @@
 """Our classifier beside scikit-learn's on the same n-grams of the same documents, in one run.
 
-    python benchmarks/classifier.py --pool FOLDER [--documents 6000] [TARGET ...]
+    python benchmarks/classifier.py --pool FOLDER [--documents 17000] [TARGET ...]
     python benchmarks/classifier.py --smoke    the shipped sample, in seconds
 
 FOLDER is the development pool (benchmarks/precision.py says what lies there). Positives are a
@@ -81,7 +81,7 @@ def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("target", nargs="*", default=TARGETS)
     parser.add_argument("--pool", type=Path)
-    parser.add_argument("--documents", type=int, default=6000)
+    parser.add_argument("--documents", type=int, default=17_000)
     parser.add_argument("--smoke", action="store_true")
     return parser
 

@@ -395,7 +395,7 @@ size_t py_fit_logistic(nb::object ends, nb::object slots, nb::object labels, nb:
   Array slots_array(slots, "slots", wanted_line(entries, "uint32"), "w", false);
   Array labels_array(labels, "labels", wanted_line(rows, "float64"), "d", false);
   Array costs_array(costs, "costs", wanted_line(rows, "float64"), "d", false);
-  Array weights_array(weights, "weights", "a writable C-contiguous array of float64", "d", true);
+  Array weights_array(weights, "weights", "a writable C-contiguous array of float32", "f", true);
   if (weights_array.dimensions() != 1 || weights_array.length(0) == 0)
     weights_array.refuse("one of shape " + weights_array.shape());
   Examples examples{rows, last, line<const u32>(slots_array, entries),
@@ -404,7 +404,7 @@ size_t py_fit_logistic(nb::object ends, nb::object slots, nb::object labels, nb:
   if (std::any_of(examples.slots, examples.slots + entries, [=](u32 slot) { return slot >= bias; }))
     slots_array.refuse("one with a slot that weights has no place for, its last being the bias's");
   nb::gil_scoped_release release;
-  return fit_logistic(examples, weights_array.data<double>(), bias, rounds, tolerance);
+  return fit_logistic(examples, weights_array.data<float>(), bias, rounds, tolerance);
 }
 
 nb::tuple py_score_ngrams(nb::object texts, nb::object counts, std::pair<double, double> tokens,
@@ -720,16 +720,16 @@ NB_MODULE(kernels, m) {
         "TypeError if texts is not one Arrow text array.");
   m.def("dot_distinct", &py_dot_distinct, nb::arg("texts").none(), nb::arg("table").none(), "features"_a, "orders"_a, "buckets"_a,
         "(sums, distinct): table[slot] summed over a text's distinct n-grams, and how many there are.\n\n"
-        "table is float32 or float64 (slots,); sums is float64 (n,), distinct int64 (n,). The i-th of\n"
-        "distinct_ngrams is added to running sum i % 8 in float64, and these as in dot_ngrams.\n"
+        "table is float32 or float64 (slots,); sums is float64 (n,), distinct int64 (n,). The p-th of\n"
+        "list_ngrams is added to running sum p % 8, if it was not there before; then as dot_ngrams.\n"
         "ValueError if table has another shape, type or layout or the settings are out of range;\n"
         "TypeError if texts is not one Arrow text array.");
   m.def("fit_logistic", &py_fit_logistic, nb::arg("ends").none(), nb::arg("slots").none(), nb::arg("labels").none(),
         nb::arg("costs").none(), nb::arg("weights").none(), "rounds"_a, "tolerance"_a,
         "Minimise |w|**2 / 2 + sum of costs * log(1 + exp(-labels * (w . row + bias))), in place.\n\n"
         "A row is the vector with 1 / sqrt(d) in the places of its d slots, given as distinct_ngrams\n"
-        "does. weights is float64 (slots + 1,), zeros at first; the last one is the bias, which is\n"
-        "part of w. labels, 1 or -1, and costs, above 0, are float64. Rows are taken in the order\n"
+        "does. weights is float32 (slots + 1,), zeros at first; the last one is the bias, which is\n"
+        "part of w; the sums are float64. labels, 1 or -1, and costs, above 0, are float64. Rows are taken in the order\n"
         "given, up to `rounds` times, until no row's multiplier moves by more than `tolerance` of its\n"
         "cost; returns the rounds. One order gives one answer. ValueError for other shapes, types or\n"
         "slots.");

@@ -43,7 +43,7 @@ def fit_logistic(
     slots: npt.NDArray[np.uint32],
     labels: npt.NDArray[np.float64],
     costs: npt.NDArray[np.float64],
-    weights: npt.NDArray[np.float64],
+    weights: npt.NDArray[np.float32],
     rounds: int,
     tolerance: float,
 ) -> int: ...
