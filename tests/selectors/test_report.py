@@ -130,7 +130,7 @@ def selection(out, raw, scorer=None, target=None, budget="25%", selector=None, *
         {
             "kept": bool(keep[n]),
             "id": raw.id[n].as_py(),
-            "score": float(best(some.scores)[n]),
+            "score": float(best(some)[n]),
             "source": some.source[n].as_py(),
             "tokens": int(some.tokens[n]),
             "text": raw.text[n].as_py()[:400],
