@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from assay.selectors.budget import Budget
 from assay.selectors.errors import BadRequest, Stopped
-from assay.selectors.folding import Folding, freeze, identity, pack, thaw, unpack
+from assay.selectors.folding import Folding, bundles, freeze, identity, pack, thaw, unpack
 from assay.selectors.progress import Silence
 from assay.selectors.stats import Features, NgramCounts
 
@@ -48,14 +48,14 @@ class Numbers:
         return len(unit)
 
 
-def fold(stream, records=""):
-    return Folding({"raw": stream}, 0, (), map, Silence(), str(records))
+def fold(stream, records="", bundle=0):
+    return Folding({"raw": stream}, 0, (), map, Silence(), str(records), bundle)
 
 
-@given(st.lists(st.lists(st.integers(0, 99), max_size=5), max_size=8))
-def test_the_grouping_does_not_matter(units):
+@given(st.lists(st.lists(st.integers(0, 99), max_size=5), max_size=8), st.integers(0, 20))
+def test_the_grouping_does_not_matter(units, bundle):
     whole = fold(Numbers([[n for unit in units for n in unit]]))("raw", Summary())
-    parts = fold(Numbers(units))("raw", Summary())
+    parts = fold(Numbers(units), bundle=bundle)("raw", Summary())
     assert (parts.total, parts.counts.tolist()) == (whole.total, whole.counts.tolist())
 
 
@@ -92,6 +92,25 @@ def test_a_fold_that_was_stopped_goes_on_where_it_was(tmp_path, monkeypatch):
     rest = Numbers(units)
     assert fold(rest, tmp_path)("raw", Summary()).total == 45
     assert rest.reads == 6
+
+
+@given(st.lists(st.lists(st.none(), max_size=9), max_size=9), st.integers(0, 20))
+def test_small_neighbours_go_together_and_none_is_lost(units, most):
+    runs = list(bundles(units, len, most))
+    assert [unit for run in runs for unit in run] == units
+    assert all(len(run) == 1 or sum(map(len, run)) <= most for run in runs)
+    sizes = [sum(map(len, run)) for run in runs]
+    assert all(held + len(run[0]) > most for held, run in zip(sizes, runs[1:], strict=False))
+
+
+def test_bundles_are_counted_in_units(tmp_path, monkeypatch):
+    monkeypatch.setattr("assay.selectors.folding.SAVE_EVERY", 0.0)
+    units = [[n] for n in range(10)]
+    with pytest.raises(Stopped):
+        fold(Numbers(units, stop_after=8), tmp_path, bundle=3)("raw", Summary())
+    rest = Numbers(units)
+    assert fold(rest, tmp_path)("raw", Summary()).total == 45
+    assert rest.reads == 4
 
 
 def test_another_question_gets_another_answer(tmp_path):

@@ -112,6 +112,20 @@ def test_a_folder_with_another_selection_is_left_alone(corpus, target, tmp_path)
     assert parts(tmp_path / "o") == before
 
 
+def test_a_run_that_another_version_began_is_not_mixed_with_ours(
+    corpus, target, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(selection, "_tally", lambda *_: (_ for _ in ()).throw(RuntimeError))
+        selection.select(asked(corpus, target, out))
+    with monkeypatch.context() as patch:
+        patch.setattr(selection.pa, "__version__", "1.2.3")
+        with pytest.raises(OtherSelection, match=r"pyarrow is '[\d.]+' there, '1.2.3' here"):
+            selection.select(asked(corpus, target, out))
+    assert selection.select(asked(corpus, target, out)).digest
+
+
 def test_two_writers_do_not_meet(corpus, target, tmp_path):
     (tmp_path / "o").mkdir()
     with lock(str(tmp_path / "o")), pytest.raises(Busy):

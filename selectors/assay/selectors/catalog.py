@@ -123,6 +123,11 @@ def _adapter(name: str) -> TypeAdapter[Any]:
     return TypeAdapter(_load(name))
 
 
+def package(name: str) -> str:
+    """Name and version of the distribution that a method comes from."""
+    return _package(_entries()[name])
+
+
 def _package(entry: EntryPoint) -> str:
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
 

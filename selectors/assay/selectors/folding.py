@@ -1,8 +1,8 @@
 """Runs summaries over streams: where reading happens, how parts merge, how a run resumes.
 
-A stream is a row of units; each unit is summarised by itself, wherever the map puts it, and the
-parts merge in the order of the units. Since a selector is deterministic, a fold that was answered
-before a crash is answered again from its record, and the selector never knows.
+A stream is a row of units; each is summarised by itself, or together with small neighbours, wherever
+the map puts it, and the parts merge in the order of the units. Since a selector is deterministic, a
+fold that was answered before a crash is answered again from its record, and the selector never knows.
 """
 
 import copy
@@ -29,6 +29,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 RECORDED = ("raw", "target")  # streams of documents; scores are quick to read again
+BUNDLE = 16_000_000  # bytes of small units that are summarised in one go; a large unit stands alone
 SAVE_EVERY = 30.0  # seconds between two records of an unfinished fold: what a crash may cost
 
 
@@ -61,6 +62,7 @@ class Folding:
     map: Map
     progress: Progress
     records: str = ""  # folder for the records; "" keeps none
+    bundle: int = 0  # bytes up to which small neighbours are summarised in one go
 
     def __call__(self, stream: str, empty: S, /) -> S:
         source = self._stream(stream)
@@ -69,10 +71,11 @@ class Folding:
         todo = source.units[done:]
         self.progress.begin(f"reading {stream}", sum(source.size(unit) for unit in todo))
         saved = time.monotonic()
-        for unit, part in zip(todo, self.map(partial(summary, source, empty), todo), strict=True):
+        runs = list(bundles(todo, source.size, self.bundle))
+        for run, part in zip(runs, self.map(partial(summary, source, empty), runs), strict=True):
             total.merge(part)
-            done += 1
-            self.progress.advance(source.size(unit))
+            done += len(run)
+            self.progress.advance(sum(source.size(unit) for unit in run))
             if time.monotonic() - saved > SAVE_EVERY:
                 record.write(total, done)
                 saved = time.monotonic()
@@ -99,11 +102,26 @@ class Folding:
         return Record(storage.join(self.records, name), question)
 
 
-def summary(source: Stream, empty: S, unit: Any) -> S:
-    """One unit, summarised. Runs in a worker."""
+def bundles(units: Sequence[Any], size: Callable[[Any], int], most: int) -> Iterator[list[Any]]:
+    """Neighbours together while they stay under `most` bytes: an empty summary is not free."""
+    run: list[Any] = []
+    held = 0
+    for unit in units:
+        if run and held + size(unit) > most:
+            yield run
+            run, held = [], 0
+        run.append(unit)
+        held += size(unit)
+    if run:
+        yield run
+
+
+def summary(source: Stream, empty: S, run: Sequence[Any]) -> S:
+    """Some units, summarised. Runs in a worker."""
     part = copy.deepcopy(empty)
-    for batch in source.batches(unit):
-        part.add(batch)
+    for unit in run:
+        for batch in source.batches(unit):
+            part.add(batch)
     return part
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from assay.selectors import budget, manifest, scores, spec, storage
 from assay.selectors.budget import Budget
 from assay.selectors.errors import BadInput, Mismatch
-from assay.selectors.folding import Folding
+from assay.selectors.folding import BUNDLE, Folding
 from assay.selectors.manifest import Manifest
 from assay.selectors.scores import ScoreFile, Scores
 from assay.selectors.selection import Ground, Means, folding, select, survey
@@ -28,7 +28,7 @@ class Past:
         targets = tuple(self.manifest.request["inputs"]["target"])
         seed = int(self.manifest.request["seed"])
         streams = {"scores": Scores(self.files)}
-        return Folding(streams, seed, targets, means.map, means.progress)
+        return Folding(streams, seed, targets, means.map, means.progress, "", BUNDLE)
 
     def rule(self, means: Means, asked: Budget | None = None) -> Rule:
         """The cut of this selection, or the one that another budget would have made."""

@@ -18,7 +18,8 @@ from assay.selectors import storage
 from assay.selectors.records import Scored
 
 FIXED = ("id", "shard", "row", "key", "content", "bytes", "tokens", "source")
-ROWS = 65_536  # rows of a batch when reading: about 6 MB
+ROWS = 65_536  # rows of a batch when reading
+ROW_BYTES = 96  # of a row in memory, about
 NOTE = b"assay"
 
 
@@ -44,7 +45,7 @@ class Scores:
         return read(unit.uri)
 
     def size(self, unit: ScoreFile) -> int:
-        return unit.documents
+        return unit.documents * ROW_BYTES
 
 
 class ScoreWriter:

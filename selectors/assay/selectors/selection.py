@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from assay.native import kernels
-from assay.selectors import budget, manifest, shards, spec, storage, writing
+from assay.selectors import budget, catalog, manifest, shards, spec, storage, writing
 from assay.selectors.budget import Budget
 from assay.selectors.errors import (
     BadBudget,
@@ -27,7 +28,7 @@ from assay.selectors.errors import (
     TooManyBadRows,
 )
 from assay.selectors.examples import nearest
-from assay.selectors.folding import Folding, Map
+from assay.selectors.folding import BUNDLE, Folding, Map
 from assay.selectors.manifest import Manifest
 from assay.selectors.memory import give_back
 from assay.selectors.progress import Progress, Silence
@@ -42,6 +43,7 @@ from assay.selectors.spec import Spec
 from assay.selectors.writing import ADDED, Kept, Part, Tally, Writing, Written
 
 STATE = "state/request.json"
+MAKERS = "made_by"  # in it
 OURS = ("scores", "quarantine", "fit", "state")  # folders that a selection writes
 TOKENIZER = "wordpunct-1"  # \w+|[^\w\s]+ on lower-cased text
 
@@ -120,7 +122,7 @@ def select(asked: Spec, means: Means | None = None, fresh: bool = False) -> Mani
         if done := manifest.find(out):
             _same(done.request, ground.request, out)
             return done
-        _claim(out, ground.request)
+        _claim(out, ground)
         return _carry_out(ground, means, begun)
 
 
@@ -199,7 +201,8 @@ def folding(
         uris = [storage.join(out, part.name) for part in parts]
         streams["kept"] = Documents(shards.survey(uris, written), written)
     records = storage.join(out, "fit")
-    return Folding(streams, asked.seed, tuple(targets), means.map, means.progress, records)
+    bundle = min(BUNDLE, shards.UNIT_BYTES // 4)
+    return Folding(streams, asked.seed, tuple(targets), means.map, means.progress, records, bundle)
 
 
 # The steps -----------------------------------------------------------------------------------
@@ -313,7 +316,7 @@ def _names(corpus: Corpus) -> tuple[str, ...]:
     return tuple(posixpath.relpath(uri, folder) if folder else uri for uri in uris)
 
 
-def _claim(out: str, request: Mapping[str, Any]) -> None:
+def _claim(out: str, ground: Ground) -> None:
     """Mark the folder as this selection's, or make sure that it is."""
     uri = storage.join(out, STATE)
     begun = any(storage.names(storage.join(out, folder)) for folder in ("fit", "scores"))
@@ -323,10 +326,30 @@ def _claim(out: str, request: Mapping[str, Any]) -> None:
             f"{out}: holds files of a selection that cannot be told: give another --out, or "
             f"--fresh to delete them"
         )
+    makers = _makers(ground.spec)
     if begun:
-        _same(json.loads(storage.read_bytes(uri)), request, out)
+        claim = json.loads(storage.read_bytes(uri))
+        _same(claim, ground.request, out)
+        _same_makers(claim.get(MAKERS, {}), makers, out)
     else:  # nothing was done under an older claim, so nothing is lost
-        storage.write_bytes(uri, manifest.canonical(request))
+        storage.write_bytes(uri, manifest.canonical({**ground.request, MAKERS: makers}))
+
+
+def _makers(asked: Spec) -> dict[str, str]:
+    """What a run's bytes may hang on: it has to be finished by what began it."""
+    methods = [asked.method, *(stage["method"] for stage in asked.stages)]
+    packages = sorted({catalog.package(name) for name in methods})
+    known = {"assay": version("assay"), "methods": ", ".join(packages)}
+    return known | {"pyarrow": pa.__version__, "numpy": np.__version__}
+
+
+def _same_makers(found: Mapping[str, str], now: Mapping[str, str], out: str) -> None:
+    if found != now:
+        raise OtherSelection(
+            f"{out}: was begun by another version ({_difference('made by', found, dict(now))}), "
+            f"whose files are not mixed with ours: finish it with that one, or --fresh to start "
+            f"over"
+        )
 
 
 def _parts_in(out: str) -> list[str]:

@@ -24,6 +24,7 @@ class Repeats:
     low: Ids = field(default_factory=lambda: np.zeros(0, np.uint64))  # of what comes with it
     high: Ids = field(default_factory=lambda: np.zeros(0, np.uint64))
     waiting: list[tuple[Ids, Counts, Ids, Ids]] = field(default_factory=list)
+    held: int = 0  # values in `waiting`
 
     def add(self, value: Ids, beside: Ids) -> None:
         mixed = mix(value, REPEAT)
@@ -40,7 +41,7 @@ class Repeats:
         """With nothing waiting to be counted."""
         columns = [(self.value, self.times, self.low, self.high), *self.waiting]
         value, times, low, high = (np.concatenate(column) for column in zip(*columns, strict=True))
-        self.waiting = []
+        self.waiting, self.held = [], 0
         order = np.argsort(value, kind="stable")
         value, times, low, high = (column[order] for column in (value, times, low, high))
         first = np.flatnonzero(np.diff(value, prepend=~value[:1]) != 0)
@@ -62,8 +63,10 @@ class Repeats:
         return mixed <= np.uint64(EVERY >> self.level)
 
     def _wait(self, columns: tuple[Ids, Counts, Ids, Ids]) -> None:
-        self.waiting.append(columns)
-        if sum(len(some[0]) for some in self.waiting) > max(1 << 16, len(self.value)):
+        if len(columns[0]):
+            self.waiting.append(columns)
+            self.held += len(columns[0])
+        if self.held > max(1 << 16, len(self.value)):
             self.settled()
 
 
