@@ -1,8 +1,9 @@
 """Runs summaries over streams: where reading happens, how parts merge, how a run resumes.
 
-A stream is a row of units; each is summarised by itself, or together with small neighbours, wherever
-the map puts it, and the parts merge in the order of the units. Since a selector is deterministic, a
-fold that was answered before a crash is answered again from its record, and the selector never knows.
+A stream is a row of units; each is summarised by itself, or together with small neighbours,
+wherever the map puts it, and the parts merge in the order of the units. Since a selector is
+deterministic, a fold that was answered before a crash is answered again from its record, and the
+selector never knows.
 """
 
 import copy
