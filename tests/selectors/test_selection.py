@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +17,8 @@ import pytest
 from assay.selectors import manifest, selection, shards
 from assay.selectors.errors import (
     BadBudget,
+    BadRequest,
+    BadSetting,
     Busy,
     ChangedInput,
     Mismatch,
@@ -26,7 +29,7 @@ from assay.selectors.errors import (
 )
 from assay.selectors.past import reopen, replay
 from assay.selectors.selection import Means
-from assay.selectors.spec import Spec
+from assay.selectors.spec import Spec, read_file
 from assay.selectors.storage import lock
 
 KILLED = """
@@ -276,3 +279,23 @@ def test_every_kind_of_text_column_goes_through(target, tmp_path, kind):
     found = pq.read_table(tmp_path / "o" / "part-00000.parquet")["text"].to_pylist()
     assert len(found) == 10 and set(found) <= set(table["text"].to_pylist())
     assert all("seven" in (t if isinstance(t, str) else t.decode()) for t in found)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"max_bad_rows": -1}, "max_bad_rows is -1: ask for 0 or more"),
+        ({"target": {"a" * 101: ("x.parquet",)}}, "name has 101 characters"),
+    ],
+)
+def test_what_cannot_be_carried_out_is_said_before_anything_is_read(
+    corpus, target, tmp_path, more, said
+):
+    with pytest.raises(BadSetting, match=said):
+        selection.select(replace(asked(corpus, target, tmp_path / "o"), **more))
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_folder_is_no_spec_file(tmp_path):
+    with pytest.raises(BadRequest, match="a folder, not a spec file"):
+        read_file(str(tmp_path))

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
@@ -16,6 +16,7 @@ from assay.selectors.shards import Reading
 from assay.selectors.stages import chain
 
 Uris = tuple[str, ...]
+LONGEST_NAME = 100  # characters of a target's name: file systems take 255 bytes of a file's
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,14 @@ def checked(spec: Spec) -> Spec:
     if not spec.out:
         raise BadRequest("nowhere to write: name the output with --out URI")
     budget.parse(spec.budget)
+    if spec.max_bad_rows is not None and spec.max_bad_rows < 0:
+        raise BadSetting(f"max_bad_rows is {spec.max_bad_rows}: ask for 0 or more")
+    for name in spec.target:
+        if len(name) > LONGEST_NAME:
+            raise BadSetting(
+                f"a target's name has {len(name)} characters ({name[:20]}...): it becomes part of "
+                f"file names; {LONGEST_NAME} is the most"
+            )
     values = {f.name: getattr(spec, f.name) for f in fields(spec)}
     settings = catalog.settings_of(catalog.build(spec.method, spec.settings))
     stages = tuple(_filled(stage) for stage in spec.stages)
@@ -98,6 +107,8 @@ def from_mapping(values: Mapping[str, Any], where: str) -> Spec:
 
 def read_file(uri: str) -> dict[str, Any]:
     """The plain values of a spec file, YAML (.yaml, .yml, .json) or TOML (.toml)."""
+    if storage.is_local(uri) and Path(uri).is_dir():
+        raise BadRequest(f"{uri}: a folder, not a spec file: name the file in it")
     data = storage.read_bytes(uri)
     suffix = PurePath(uri).suffix.lower()
     try:

@@ -101,7 +101,10 @@ def _require(uri: str, schema: pa.Schema, path: str, option: str) -> pa.Field:
         near = advice or _near_advice(schema, path, option)
         raise MissingColumn(f"{uri}: no column {path!r}. Columns there: {there}.{near}")
     if schema.names.count(path) > 1:
-        raise MissingColumn(f"{uri}: {schema.names.count(path)} columns are called {path!r}.")
+        raise MissingColumn(
+            f"{uri}: {schema.names.count(path)} columns are called {path!r}. "
+            f"Rename one, or name another with {option}."
+        )
     return field
 
 

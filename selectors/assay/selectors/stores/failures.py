@@ -30,7 +30,7 @@ def _failure(uri: str, doing: str, cause: OSError) -> AssayError:
     if isinstance(cause, FileNotFoundError):
         return _not_there(uri, cause)
     if isinstance(cause, FileExistsError):
-        return AlreadyThere(f"{uri}: something is already stored under this address.")
+        return AlreadyThere(f"{uri}: something is already stored under this address. Name another.")
     if isinstance(cause, PermissionError) or cause.errno == errno.EROFS:
         return StorageError(
             f"{uri}: no permission while {doing} {_path_of(cause, uri)}. "
