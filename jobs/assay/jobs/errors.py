@@ -1,6 +1,16 @@
-"""What can go wrong with workers."""
+"""What can go wrong with workers, the database and keys."""
 
-from assay.selectors.errors import AssayError
+from assay.selectors.errors import AssayError, BadRequest
+
+
+class DatabaseNotReady(AssayError):
+    """The database cannot be reached, or has not the shape that this program knows."""
+
+    exit_code = 5
+
+
+class UnknownKey(BadRequest):
+    """There is no such key."""
 
 
 class WorkerDied(AssayError):
