@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := $(shell find native -name '*.cpp' -o -name '*.hpp' -o -name CMakeLists.txt) pyproject.toml
 SAMPLE := examples/sample
 
-.PHONY: help demo test test-slow lint format build bench bench-smoke clean
+.PHONY: help demo test test-slow lint format build openapi bench-smoke clean
 
 help:
 	@echo 'make demo         install, select from the sample that is shipped, show what was chosen'
@@ -15,6 +15,7 @@ help:
 	@echo 'make test-slow    the tests that take longer'
 	@echo 'make lint         ruff and mypy'
 	@echo 'make build        wheel and source distribution into dist/'
+	@echo 'make openapi      docs/openapi.json anew, after a change of the REST API'
 	@echo 'make bench-smoke  the benchmarks on the sample, in seconds; docs/benchmarks.md for the real ones'
 
 # Installed again when native code or the package's own description changes; Python edits show at once.
@@ -54,6 +55,9 @@ format: $(VENV)/installed-lint
 build: $(VENV)/installed
 	@$(PIP) install build
 	$(BIN)/python -m build --outdir dist .
+
+openapi: $(VENV)/installed-tests
+	$(BIN)/python docs/make_openapi.py
 
 bench-smoke: $(VENV)/installed
 	$(BIN)/python benchmarks/speed.py --smoke

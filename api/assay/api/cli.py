@@ -41,6 +41,7 @@ COMMANDS = {
     "recommend": "assay.api.scaling_commands:recommend",
     "keys": "assay.api.key_commands:keys",
     "migrate": "assay.api.key_commands:migrate",
+    "serve": "assay.api.serve_command:serve",
     "doctor": "assay.api.show_commands:doctor",
 }
 
