@@ -96,7 +96,7 @@ def test_a_size_that_serving_eats_up_is_refused():
 
 def test_serving_that_eats_the_budget_at_every_size_is_refused():
     with pytest.raises(OutOfReach, match="nothing is left"):
-        plan(known(), PlanSpec(1e20, inference_tokens=1e30))
+        plan(known(), PlanSpec(1e20, inference_tokens=1e20))
 
 
 def test_a_mixture_has_the_loss_of_a_dense_model_with_its_leverage():

@@ -255,6 +255,8 @@ def test_a_bad_cell_is_named_by_row_and_column(table, tmp_path):
         (OutOfReach, ("plan", "--compute", 1e21, "--money", 5), "one budget"),
         (OutOfReach, ("plan", "--money", 5), "--dollars-per-hour"),
         (OutOfReach, ("plan", "--compute", -1), "buys nothing"),
+        (OutOfReach, ("plan", "--compute", 1e200), "at most 1e+33"),
+        (OutOfReach, ("plan", "--compute", 1e21, "--params", 1e30), "at most 1e+15"),
         (OutOfReach, ("plan", "--compute", 1e21, "--unique-tokens", 1), "such as 5e10"),
         (BadFitSetting, ("plan", "--compute", 1e21, "--beside", "E=1"), "--beside is for runs"),
         (
@@ -265,6 +267,8 @@ def test_a_bad_cell_is_named_by_row_and_column(table, tmp_path):
         (OutOfReach, ("plan", "--compute", 1e21, "--hardware", "abacus"), "H100"),
         (UnknownLaw, ("plan", "--compute", 1e21, "--published", "nobody"), "epoch240"),
         (OutOfReach, ("recommend", "--params", -5, "--tokens", 1e9), "params"),
+        (OutOfReach, ("recommend", "--params", 5e153, "--tokens", 1e11), "at most 1e+15"),
+        (OutOfReach, ("recommend", "--params", 1e9, "--tokens", 1e30), "at most 1e+18"),
         (BadFitSetting, ("fit", "chinchilla", "--runs", "x.csv", "--map", "params"), "NAME=VALUE"),
         (BadFitSetting, ("fit", "chinchilla", "--runs", "x.csv", "--map", "parms=N"), "params"),
         (BadFitSetting, ("plan", "--compute", 1e21, "--map", "params=N"), "--runs"),

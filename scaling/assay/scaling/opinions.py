@@ -25,6 +25,18 @@ from assay.scaling.spreads import POWERS
 
 # A decade and more below the smallest runs behind any law here: not advice, but numerology.
 LEAST = {"params": 1e6, "tokens": 1e7}
+MOST = {  # a hundred times anything that was ever planned, and more
+    "params": 1e15,
+    "tokens": 1e18,
+    "sequence": 1e9,
+    "experts": 1e6,
+    "active_params": 1e15,
+    "unique_tokens": 1e18,
+    "loss": 100.0,
+    "proxy_learning_rate": 100.0,
+    "width_ratio": 1e6,
+}
+LEAST_ACTIVE = 1e4
 LEAST_LOSS = 0.01  # nats per token; powers of less leave the range of numbers
 OPTIONAL = ("active_params", "unique_tokens", "loss", "proxy_learning_rate", "width_ratio")
 EDGE = 1.96  # standard deviations: 95 %
@@ -56,6 +68,16 @@ class Request:
                     f"{name} is {getattr(self, name):g}: no law here saw a run within a decade of"
                     f" that; ask for at least {least:g}"
                 )
+        for name, most in MOST.items():
+            if (getattr(self, name) or 0) > most:
+                raise OutOfReach(
+                    f"{name} is {getattr(self, name):g}: beyond anything that could be trained; ask"
+                    f" for at most {most:g}"
+                )
+        if self.active_params is not None and self.active_params < LEAST_ACTIVE:
+            raise OutOfReach(
+                f"active_params is {self.active_params:g}; ask for at least {LEAST_ACTIVE:g}"
+            )
         if self.loss is not None and self.loss < LEAST_LOSS:
             raise OutOfReach(f"loss is {self.loss:g}; a model aims at {LEAST_LOSS:g} or more")
         if self.active_params is not None and self.active_params > self.params:

@@ -87,6 +87,15 @@ def learned(replicates: "Bootstrap") -> Known:
     )
 
 
+# A hundred times anything that was ever planned, and more.
+MOST = {
+    "compute": 1e33,
+    "params": 1e15,
+    "unique_tokens": 1e18,
+    "inference_tokens": 1e21,
+    "sequence": 1e9,
+}
+FINEST = 1e4  # granularity; published runs end at 16
 FEWEST_TOKENS = 1e6  # a hundredth of the least in the runs of Muennighoff et al. 2023 (1e8)
 
 
@@ -102,6 +111,8 @@ class MixtureSpec:
             raise OutOfReach(f"activation is {self.activation:g}: a share above 0 and up to 1")
         if self.granularity is not None and not self.granularity >= 1:
             raise OutOfReach(f"granularity is {self.granularity:g}: 1 or more")
+        if self.granularity is not None and self.granularity > FINEST:
+            raise OutOfReach(f"granularity is {self.granularity:g}: at most {FINEST:g}")
 
 
 @dataclass(frozen=True)
@@ -125,6 +136,12 @@ class PlanSpec:
                 f"unique_tokens is {self.unique_tokens:g}: a count of tokens, such as 5e10; no law"
                 f" of repeats saw fewer than {FEWEST_TOKENS:g}"
             )
+        for name, most in MOST.items():
+            if (getattr(self, name) or 0) > most:
+                raise OutOfReach(
+                    f"{name} is {getattr(self, name):g}: beyond anything that could be trained or"
+                    f" served; ask for at most {most:g}"
+                )
         if not (np.isfinite(self.inference_tokens) and self.inference_tokens >= 0):
             raise OutOfReach(f"inference_tokens is {self.inference_tokens:g}; 0 or more")
         if self.compute < 1e14:
