@@ -69,12 +69,20 @@ class Pool:
     folded: dict[str, object]  # what was learned of the raw pool: the same for every target
 
     @classmethod
-    def read(cls, folder: Path) -> "Pool":
+    def read(cls, folder: Path, documents: int | None = None) -> "Pool":
         columns = ["id", "text", "domain"]
         shards = [pq.read_table(path, columns=columns) for path in sorted(folder.glob("*.parquet"))]
+        if documents:
+            shards = [drawn(pa.concat_tables(shards), documents)]
         batches = [batch(shard, place) for place, shard in enumerate(shards)]
         domain = np.concatenate([shard.column("domain").to_numpy() for shard in shards])
         return cls(batches, domain, {})
+
+
+def drawn(table: pa.Table, documents: int) -> pa.Table:
+    """The documents whose ids' hashes come first."""
+    key = kernels.fingerprint(table.column("id").combine_chunks(), seed=5)
+    return table.take(np.argsort(key, kind="stable")[:documents])
 
 
 def batch(table: pa.Table, shard: int, target: str = "") -> Batch:
@@ -141,11 +149,11 @@ class Row:
     @classmethod
     def of(cls, target: str, known: dict, best_first: np.ndarray, pool: Pool) -> "Row":
         hit = pool.domain[best_first] == known["domain"]
-        cuts = (known["k"], known["half"])
-        at_k, at_half = (int(hit[:cut].sum()) / cut for cut in cuts)
+        k = int((pool.domain == known["domain"]).sum())
+        at_k, at_half = (int(hit[:cut].sum()) / cut for cut in (k, max(k // 2, 1)))
         reference = [max(known[f"p_{cut}_top"], known[f"p_{cut}_gumbel"]) for cut in ("k", "half")]
         theirs = (reference[0], reference[1])
-        return cls(target, known["domain"], known["k"], theirs, (at_k, at_half))
+        return cls(target, known["domain"], k, theirs, (at_k, at_half))
 
     @property
     def margin(self) -> float:

@@ -153,6 +153,23 @@ def test_mixed_conventions_in_one_file_are_refused_by_row(column):
         from_table(frame)
 
 
+@pytest.mark.parametrize(("column", "said"), [("counted", "non-embeding"), ("unit", "nats")])
+def test_a_convention_that_nobody_knows_is_refused(column, said):
+    frame = pl.DataFrame(ROWS).with_columns(pl.lit(said).alias(column))
+    with pytest.raises(BadRuns, match=f"'{said}' is no known way .* did you mean|known are"):
+        from_table(frame)
+    with pytest.raises(BadRuns, match="'totl' is no known way"):
+        from_table(pl.DataFrame(ROWS), conventions=Conventions(params="totl"))
+
+
+def test_compute_that_contradicts_the_run_is_noted():
+    frame = pl.DataFrame(ROWS).with_columns(compute=pl.Series([1.2e18, 1.2e20, 1.2e19]))
+    note = from_table(frame).notes[-1]
+    assert "1 of 3 runs" in note and "row 3" in note and "0.001 times" in note
+    near = pl.DataFrame(ROWS).with_columns(compute=pl.Series([1.4e18, 1.1e20, 1.2e22]))
+    assert not from_table(near).notes
+
+
 def test_tables_counted_differently_are_not_put_together():
     columns = {name: np.array([row[name] for row in ROWS]) for name in ROWS[0]}
     bits = Observations(columns, Conventions(loss="bits/byte"), "one.csv")
@@ -268,6 +285,7 @@ def test_an_empty_cell_is_named_by_row_and_column():
         ("runs.jsonl", b"{", "cannot be read"),
         ("runs.jsonl", b"", "holds no runs"),
         ("runs.json", b'{"a": 1}', "expected a list of runs"),
+        ("runs.csv", b"loss,params,loss\n1,2,3\n", "several columns are called 'loss'"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path, name, content, said):

@@ -96,6 +96,34 @@ def test_fit_ties_and_fixes(table):
     assert got["parameters"]["E"]["value"] == pytest.approx(1.8)
 
 
+def test_fit_weighs_other_forms_on_the_same_runs(table):
+    beside = ("--beside", "beta=alpha", "--beside", "E=1.2", "--beside", "gadre")
+    found = document("fit", "chinchilla", "--runs", table, *MAP, "--bootstrap", 50, *beside)
+    forms = {form["name"]: form for form in found["forms"]}
+    assert forms.keys() == {"chinchilla", "beta=alpha", "E=1.2", "gadre"}
+    assert sum(form["weight"] for form in forms.values()) == pytest.approx(1)
+    scores = [form["aicc"] for form in found["forms"]]
+    assert scores == sorted(scores)
+    assert forms["E=1.2"]["aicc"] > forms["chinchilla"]["aicc"] + 10  # the truth is 1.82
+    assert (forms["chinchilla"]["free"], forms["beta=alpha"]["free"]) == (5, 4)
+    said = run("fit", "chinchilla", "--runs", table, *MAP, "--bootstrap", 50, *beside).stdout
+    assert "which form the runs support" in said and "sensitivity:" in said
+
+
+@pytest.mark.parametrize(
+    ("form", "word"),
+    [
+        ("beta=", "NAME=NAME"),
+        ("beta=much", "neither a number nor a parameter"),
+        ("E=inf", "finite"),
+    ],
+)
+def test_a_form_that_cannot_be_read_says_why(table, form, word):
+    assert word in wrong(
+        BadFitSetting, 2, "fit", "chinchilla", "--runs", table, *MAP, "--beside", form
+    )
+
+
 def test_fit_steplaw_takes_sequences_and_names(shared):
     path = shared("steplaw", "dense_lr_bs_loss.csv")
     names = ("params=N", "tokens=D", "learning_rate=lr", "batch_tokens=bs", "loss=smooth loss")
@@ -146,11 +174,12 @@ def test_words_for_people_are_the_default(table):
 @pytest.mark.parametrize(
     "arguments",
     [
+        ("laws",),
         ("recommend", "--params", 1e9, "--tokens", 1e11),
         ("plan", "--compute", 1e21, "--activation", 0.05),
         ("plan", "--compute", 1e21, "--inference-tokens", 1e13, "--unique-tokens", 1e9),
     ],
-    ids=["recommend", "plan", "serving"],
+    ids=["laws", "recommend", "plan", "serving"],
 )
 def test_a_folder_gets_pictures_and_a_page_that_needs_nothing_else(arguments, tmp_path):
     out = tmp_path / "report"
@@ -226,6 +255,13 @@ def test_a_bad_cell_is_named_by_row_and_column(table, tmp_path):
         (OutOfReach, ("plan", "--compute", 1e21, "--money", 5), "one budget"),
         (OutOfReach, ("plan", "--money", 5), "--dollars-per-hour"),
         (OutOfReach, ("plan", "--compute", -1), "buys nothing"),
+        (OutOfReach, ("plan", "--compute", 1e21, "--unique-tokens", 1), "such as 5e10"),
+        (BadFitSetting, ("plan", "--compute", 1e21, "--beside", "E=1"), "--beside is for runs"),
+        (
+            BadFitSetting,
+            ("plan", "--compute", 1e21, "--runs", "x.csv", "--published", "epoch240"),
+            "give one",
+        ),
         (OutOfReach, ("plan", "--compute", 1e21, "--hardware", "abacus"), "H100"),
         (UnknownLaw, ("plan", "--compute", 1e21, "--published", "nobody"), "epoch240"),
         (OutOfReach, ("recommend", "--params", -5, "--tokens", 1e9), "params"),

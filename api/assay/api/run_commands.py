@@ -142,14 +142,34 @@ def told_reasons(found: Mapping[str, Any]) -> str:
     ]
     if found["same_id"]:
         lines.append(f"{found['same_id']} more documents carry this id; this is the first")
+    if found["ruled_out_by"]:
+        lines.append(f"ruled out by the stage {found['ruled_out_by']}")
     because = found["because"]
-    told = [
+    lines += told_ranks(because.get("blend", {})) + told_because(because)
+    for name in (name for name, said in because.items() if isinstance(said, Mapping)):
+        if said := told_because(because[name]):
+            lines += ["", f"{name}:", *said]
+    return "\n".join(lines)
+
+
+def told_because(because: Mapping[str, Any]) -> list[str]:
+    """One method's words."""
+    return [
         *told_ngrams(because),
         *told_broken(because),
         *told_cluster(because),
         *told_passages(because),
     ]
-    return "\n".join([*lines, *told])
+
+
+def told_ranks(blend: Mapping[str, Any]) -> list[str]:
+    if not blend:
+        return []
+    rows = [["blended", "score", "beats", "weight"]]
+    for name, part in blend.items():
+        rank = f"{part['rank']:.1%} of raw"
+        rows.append([name, f"{part['score']:.6g}", rank, f"{part['weight']:.2f}"])
+    return ["", display.table(rows, right=(1, 2, 3))]
 
 
 def told_ngrams(because: Mapping[str, Any]) -> list[str]:

@@ -76,6 +76,12 @@ RUNS = chained(
     click.option("--tie", multiple=True, metavar="NAME=NAME", help="beta=alpha: one number."),
     click.option("--fix", multiple=True, metavar="NAME=VALUE", help="Not fitted, but given."),
     click.option("--holdout-above", type=float, help="Hold out runs from this compute on."),
+    click.option(
+        "--beside",
+        multiple=True,
+        metavar="FORM",
+        help="Weigh another form by AICc: beta=alpha, E=1.69, or a law's name. May be repeated.",
+    ),
 )
 
 
@@ -166,6 +172,8 @@ def plan(as_document: bool, out: Path | None, path: Path | None, **options: Any)
         refuse_idle(options)
         reply = plan_run(spec, rates, known(law, options["published"]))
     else:
+        if options["published"]:
+            raise BadFitSetting("--published names coefficients, and --runs fits others: give one")
         from assay.scaling.fit_commands import plan_from_runs
 
         runs = table_of_runs(law, path, options)
@@ -223,12 +231,13 @@ def study_spec(options: dict[str, Any]) -> "StudySpec":
         tied=pairs(options["tie"], "--tie"),
         fixed=numbers(options["fix"], "--fix"),
         holdout_above=options["holdout_above"],
+        beside=options["beside"],
     )
 
 
 def refuse_idle(options: dict[str, Any]) -> None:
     """What says how to read or fit runs does nothing where there are none."""
-    for name in ("mapping", "scale", "tie", "fix", "top_losses", "holdout_above"):
+    for name in ("mapping", "scale", "tie", "fix", "top_losses", "holdout_above", "beside"):
         if options[name]:
             flag = "--map" if name == "mapping" else f"--{name.replace('_', '-')}"
             raise BadFitSetting(f"{flag} is for runs: name them by --runs FILE")

@@ -33,17 +33,14 @@ class Reply:
     draw: Callable[[], Mapping[str, bytes]]  # name.svg, name.png -> bytes
 
 
-def no_pictures() -> Mapping[str, bytes]:
-    return {}
-
-
 # Laws ----------------------------------------------------------------------------------
 
 
 def laws_run() -> Reply:
     """Every law with what it reads, what it leaves open and what was published for it."""
-    document = {"laws": [law_document(law) for law in laws()]}
-    return Reply(document, texts.laws(document), no_pictures)
+    known = laws()
+    document = {"laws": [law_document(law) for law in known]}
+    return Reply(document, texts.laws(document), lambda: pictures.of_laws(known))
 
 
 def law_document(law: Law) -> Document:

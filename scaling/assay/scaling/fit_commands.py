@@ -38,6 +38,7 @@ def fit_document(found: Study, spec: StudySpec) -> Document:
             {"delta": plain(delta), "parameters": plain(other.parameters)}
             for delta, other in found.sensitivity.items()
         ],
+        "forms": plain(found.rivals),
         "published": [
             {"name": p.name, "mark": p.mark, "coefficients": plain(p.coefficients)}
             for p in fit.law.published

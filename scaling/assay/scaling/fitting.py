@@ -19,6 +19,7 @@ from assay.scaling.law import Law
 from assay.scaling.laws.steplaw import StepSurface
 from assay.scaling.observations import Observations
 from assay.scaling.profiles import Profile, weak
+from assay.scaling.rivals import Rival, rivals
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class StudySpec:
     tied: Mapping[str, str] = field(default_factory=dict)
     fixed: Mapping[str, float] = field(default_factory=dict)
     holdout_above: float | None = None
+    beside: tuple[str, ...] = ()  # other forms to weigh by AICc: rivals.py
 
     def __post_init__(self) -> None:
         if self.bootstrap < 2:
@@ -49,6 +51,7 @@ class Study:
     gaps: tuple[sweeps.Gap, ...]  # of sweeps only
     profiles: tuple[Profile, ...]
     sensitivity: Mapping[float, Fit]
+    rivals: tuple[Rival, ...] = ()
 
 
 def study(law: Law, runs: Observations, spec: StudySpec) -> Study:
@@ -65,12 +68,15 @@ def study(law: Law, runs: Observations, spec: StudySpec) -> Study:
         gaps=(),
         profiles=tuple(weak(found)),
         sensitivity=sensitivity(found),
+        rivals=tuple(rivals(found, runs, spec.beside, spec.holdout_above) if spec.beside else ()),
     )
 
 
 def of_sweeps(runs: Observations, spec: StudySpec) -> Study:
     if spec.tied or spec.fixed:
         raise BadFitSetting("steplaw is fitted to whole sweeps: parameters cannot be tied or fixed")
+    if spec.beside:
+        raise BadFitSetting("steplaw is fitted to whole sweeps: no other form is fitted to those")
     found = sweeps.fit(runs, spec.delta)
     return Study(
         fit=found,

@@ -80,6 +80,12 @@ class Conventions:
 
 
 UNKNOWN = Conventions()
+# What may be said of them; tokenizers have any name.
+KNOWN = {
+    "params": ("total", "non-embedding", "active", "dense"),
+    "loss": ("nats/token", "bits/token", "nats/byte", "bits/byte"),
+}
+APART = 2.0  # attention and embeddings move compute from 6ND by less (Kaplan 2020, table 1)
 
 
 @dataclass(frozen=True)
@@ -142,7 +148,27 @@ def with_derived(runs: Observations) -> Observations:
         # As floats: N*D of a large run overflows 64-bit integers.
         derived = runs.having(compute=6.0 * have["params"].astype(float) * have["tokens"])
         return noted(derived, "compute = 6 params tokens", compute="6ND")
+    if {"params", "tokens", "compute"} <= have.keys():
+        return contradicted(runs)
     return runs
+
+
+def contradicted(runs: Observations) -> Observations:
+    """With a note if compute is not what the parameters and tokens of the same run cost."""
+    have = runs.columns
+    size = have["active_params"] if "active_params" in have else have["params"]
+    with np.errstate(all="ignore"):
+        ratio = have["compute"] / (6.0 * size * have["tokens"])
+        off = np.isfinite(ratio) & (np.abs(np.log(ratio)) > np.log(APART))
+    if not off.any():
+        return runs
+    row = int(np.argmax(off))
+    return noted(
+        runs,
+        f"compute contradicts 6 params tokens by more than a factor of {APART:g} in"
+        f" {int(off.sum())} of {len(runs)} runs (first {runs.label(row)}: {ratio[row]:.3g} times):"
+        " look at the units and at what params counts, or leave one of the columns out",
+    )
 
 
 def noted(runs: Observations, note: str, **conventions: str) -> Observations:

@@ -6,14 +6,14 @@ matplotlib is imported here, when a picture is drawn, and nowhere else in the ho
 takes longer than any answer.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from assay.scaling.documents import rounded
-from assay.scaling.law import log_values
+from assay.scaling.law import Law, log_values
 from assay.scaling.laws.steplaw import StepSurface
 from assay.scaling.opinions import Opinion, Request
 from assay.scaling.plan import Plan, enough, path
@@ -71,6 +71,11 @@ def of_plan(found: Plan) -> Mapping[str, bytes]:
     return drawn("isoflop", 2, draw)
 
 
+def of_laws(known: Sequence[Law]) -> Mapping[str, bytes]:
+    """Where the runs behind each published set of coefficients lie."""
+    return drawn("ranges", 3, lambda axes: ranges(known, axes), height=SPAN_HEIGHT)
+
+
 def of_advice(request: Request, advice: Advice) -> Mapping[str, bytes]:
     return {
         **drawn("tolerance", 2, lambda axes: tolerance(advice, axes)),
@@ -81,14 +86,14 @@ def of_advice(request: Request, advice: Advice) -> Mapping[str, bytes]:
 # Drawing -------------------------------------------------------------------------------
 
 
-def drawn(name: str, panels: int, draw: Any) -> dict[str, bytes]:
+def drawn(name: str, panels: int, draw: Any, height: float = 3.7) -> dict[str, bytes]:
     """The same drawing in both formats."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with rc_context(STYLE):
-        figure = Figure(figsize=(4.6 * panels + 0.6, 3.7), layout="constrained")
+        figure = Figure(figsize=(4.6 * panels + 0.6, height), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(1, panels, squeeze=False)[0]
         draw(axes)
@@ -115,6 +120,40 @@ def log_axis(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: rounded(value, 2)))
     axis.set_minor_formatter(NullFormatter())
 
+
+# Laws ----------------------------------------------------------------------------------
+
+SPAN_HEIGHT = 8.5  # inches, for some forty rows
+MARKED = {"verified": GREEN, "second-hand": BLUE, "unverified": ORANGE}
+
+
+def ranges(known: Sequence[Law], axes: Any) -> None:
+    """One row a set of coefficients, one panel a quantity, coloured by how far it was checked."""
+    rows = [(law, p) for law in known for p in law.published if {*SPANS} & {*p.range}]
+    for axis, (name, title) in zip(axes, SPANS.items(), strict=True):
+        for row, (_, published) in enumerate(rows):
+            if name in published.range:
+                low, high = published.range[name]
+                colour = MARKED[published.mark]
+                axis.plot([low, high], [row, row], color=colour, lw=4, solid_capstyle="butt")
+        axis.set_xscale("log")
+        axis.set_title(title)
+        axis.tick_params(axis="x", labelsize=7)
+        axis.set_ylim(len(rows) - 0.4, -0.6)
+        axis.set_yticks(range(len(rows)), [""] * len(rows))
+        log_axis(axis.xaxis)
+    labels = [law.name if p.name in law.name else f"{law.name}, {p.name}" for law, p in rows]
+    axes[0].set_yticks(range(len(rows)), labels, fontsize=7)
+    for mark, colour in MARKED.items():
+        axes[-1].plot([], [], color=colour, lw=4, label=mark)
+    axes[-1].legend(loc="lower right")
+
+
+SPANS = {
+    "params": "parameters of the runs",
+    "tokens": "training tokens of the runs",
+    "compute": "training compute of the runs, FLOPs",
+}
 
 # A fit of the loss ---------------------------------------------------------------------
 

@@ -87,6 +87,9 @@ def learned(replicates: "Bootstrap") -> Known:
     )
 
 
+FEWEST_TOKENS = 1e6  # a hundredth of the least in the runs of Muennighoff et al. 2023 (1e8)
+
+
 @dataclass(frozen=True)
 class MixtureSpec:
     """Which mixture to set beside the dense model."""
@@ -117,6 +120,11 @@ class PlanSpec:
             value = getattr(self, name)
             if value is not None and not (np.isfinite(value) and value > 0):
                 raise OutOfReach(f"{name} is {value:g}; it is a finite number above 0")
+        if self.unique_tokens is not None and self.unique_tokens < FEWEST_TOKENS:
+            raise OutOfReach(
+                f"unique_tokens is {self.unique_tokens:g}: a count of tokens, such as 5e10; no law"
+                f" of repeats saw fewer than {FEWEST_TOKENS:g}"
+            )
         if not (np.isfinite(self.inference_tokens) and self.inference_tokens >= 0):
             raise OutOfReach(f"inference_tokens is {self.inference_tokens:g}; 0 or more")
         if self.compute < 1e14:
@@ -473,7 +481,10 @@ def repeats(law: Known, spec: PlanSpec, dense: Split) -> list[str]:
 def mixture_warnings(spec: PlanSpec, mixed: Mixture | None) -> list[str]:
     if mixed is None:
         return []
-    said = ["efficiency leverage is one group's law of its own models; no raw runs are public"]
+    said = [
+        "efficiency leverage is one group's law of its own models; no raw runs are public, so the"
+        " mixture's size, tokens and leverage have no intervals"
+    ]
     published = LEVERAGE.published[0]
     for name, far in mixed.decades_outside.items():
         low, high = published.range[name]

@@ -9,10 +9,12 @@ how the runs were counted; two answers in one file are an error that names the r
 """
 
 import ast
+import csv
 import gzip
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from difflib import get_close_matches
@@ -23,7 +25,14 @@ import numpy as np
 import polars as pl
 
 from assay.scaling.errors import BadRuns, BadValue, MissingRunColumn, MixedConventions
-from assay.scaling.observations import UNKNOWN, VOCABULARY, Conventions, Observations, with_derived
+from assay.scaling.observations import (
+    KNOWN,
+    UNKNOWN,
+    VOCABULARY,
+    Conventions,
+    Observations,
+    with_derived,
+)
 from assay.scaling.slopes import Floats
 
 # Where trackers put what the user logged. MLflow: search_runs() and the table's download; W&B: the
@@ -81,6 +90,8 @@ def from_table(
         for name, found in find_columns(frame, mapping or {}, source).items()
     }
     stated = stated_conventions(frame, source, labels)
+    for known_of in (stated, conventions):
+        check_known(known_of, source)
     if clash := stated.conflicts(conventions):
         raise MixedConventions(f"{source} says otherwise than the request: {'; '.join(clash)}")
     known = {
@@ -112,11 +123,20 @@ def parquet(path: Path) -> pl.DataFrame:
 
 
 def csv_table(path: Path) -> pl.DataFrame:
-    return pl.read_csv(io.BytesIO(content(path)), infer_schema_length=None)
+    return delimited(path, ",")
 
 
 def tsv_table(path: Path) -> pl.DataFrame:
-    return pl.read_csv(io.BytesIO(content(path)), separator="\t", infer_schema_length=None)
+    return delimited(path, "\t")
+
+
+def delimited(path: Path, separator: str) -> pl.DataFrame:
+    text = content(path)
+    header = next(csv.reader(io.StringIO(text.decode(errors="replace")), delimiter=separator), [])
+    twice = [name for name, times in Counter(header).items() if name and times > 1]
+    if twice:
+        raise ValueError(f"several columns are called {twice[0]!r}: rename all but one")
+    return pl.read_csv(io.BytesIO(text), separator=separator, infer_schema_length=None)
 
 
 def json_lines(path: Path) -> pl.DataFrame:
@@ -302,6 +322,19 @@ def stated_conventions(frame: pl.DataFrame, source: str, labels: tuple[str, ...]
             check_alike(values, column, source, labels)
             known = replace(known, **{convention: values[0]})
     return known
+
+
+def check_known(conventions: Conventions, source: str) -> None:
+    """A label that nobody else writes would never be found to clash with another."""
+    for what, known in KNOWN.items():
+        said = getattr(conventions, what)
+        if said and said not in known:
+            close = get_close_matches(said, known, 1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise BadRuns(
+                f"{source}: {said!r} is no known way to count the {what}: {hint}known are"
+                f" {', '.join(known)}"
+            )
 
 
 def check_alike(values: list[str], column: str, source: str, labels: tuple[str, ...]) -> None:

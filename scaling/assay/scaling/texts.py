@@ -33,6 +33,9 @@ def fit(document: Document) -> str:
             *(f"best {name} = {formula}" for name, formula in document["formulas"].items()),
             held_out(document["holdout"]),
             *(f"profile: {p['said']}" for p in document["profiles"]),
+            *sensitivity(document),
+            *(f"note: {note}" for note in document["notes"]),
+            *forms(document["forms"]),
             *cautions(document["warnings"]),
         ]
     )
@@ -53,6 +56,39 @@ def held_out(holdout: Document) -> str:
         f" {holdout['worst_error']:.2%}, bias {holdout['bias']:+.2%},"
         f" {holdout['decades']:.2f} decades beyond the others"
     )
+
+
+def sensitivity(document: Document) -> list[str]:
+    """What moves by more than its interval when a few odd runs count more, or less."""
+    tried = document["sensitivity"]
+    if not tried:
+        return []
+    moved = [
+        f"{name} is {number(other['parameters'][name])} with {delta_words(other['delta'])}"
+        for other in tried
+        for name, e in document["parameters"].items()
+        if e["low"] is not None and not e["low"] <= other["parameters"][name] <= e["high"]
+    ]
+    deltas = ", ".join(delta_words(other["delta"]) for other in tried)
+    if moved:
+        return [f"sensitivity: outside its interval {'; '.join(moved)}: it hangs on a few runs"]
+    return [f"sensitivity: every parameter stays in its interval with {deltas}"]
+
+
+def delta_words(delta: float | str | None) -> str:
+    wide = not isinstance(delta, (int, float)) or delta > 1e3
+    return "least squares" if wide else f"delta {delta:g}"
+
+
+def forms(rows: list[Document]) -> list[str]:
+    if not rows:
+        return []
+    shown = [["form", "free", "AICc - best", "weight", "hold-out error"]]
+    for row in rows:
+        error = "-" if row["error"] is None else f"{row['error']:.2%}"
+        over = f"{row['aicc'] - rows[0]['aicc']:.2f}"
+        shown.append([row["name"], str(row["free"]), over, f"{row['weight']:.3f}", error])
+    return ["", "which form the runs support (AICc: lower is better)", table(shown), ""]
 
 
 def advice(document: Document) -> str:
@@ -168,9 +204,15 @@ def mixture(mixed: Document) -> list[str]:
         f" {mixed['experts']} experts and one shared (activation {mixed['activation']:.3f},"
         f" granularity {mixed['granularity']:.1f}), {rounded(mixed['tokens'], 3)} tokens",
         f"mixture: loss {mixed['loss']['value']:.4g}, as a dense model with"
-        f" {mixed['leverage']:.2f} times the compute",
+        f" {mixed['leverage']:.2f} times the compute; single numbers, {beyond(mixed)}",
         *ending("mixture", mixed),
     ]
+
+
+def beyond(mixed: Document) -> str:
+    """How far a mixture lies outside the runs behind its law."""
+    far = [f"{name} {d:.2f} decades" for name, d in mixed["decades_outside"].items()]
+    return f"outside the runs of its law by {', '.join(far)}" if far else "inside the runs"
 
 
 def cautions(warnings: list[str]) -> list[str]:

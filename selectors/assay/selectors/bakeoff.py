@@ -2,13 +2,14 @@
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from assay.selectors import storage
+from assay.selectors import catalog, storage
+from assay.selectors.errors import BadRequest
 from assay.selectors.past import Past, reopen
 from assay.selectors.records import Ids, Mask, Scored
 from assay.selectors.selection import Means, select
@@ -43,6 +44,11 @@ class Keys:
 
 def bakeoff(asked: Spec, entrants: Sequence[Entrant], label: str, means: Means) -> dict[str, Any]:
     """Run every entrant into a folder of its own below `asked.out`, and compare."""
+    names = [entrant.name for entrant in entrants]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise BadRequest(f"{twice[0]} is named twice: name each once, or with other settings")
+    for entrant in entrants:  # a mistyped one is found before the others have run
+        catalog.build(entrant.method, entrant.settings)
     rows, keys = [], {}
     for entrant in entrants:
         row, kept = _run(asked, entrant, label, means)
@@ -60,11 +66,22 @@ def _run(asked: Spec, entrant: Entrant, label: str, means: Means) -> tuple[dict[
     past = reopen(made.folder)
     rule = past.rule(means)
     fold = past.fold(means)
+    if label:
+        _check_label(label, fold("scores", Tallied(None)).sources, asked)
     kept = fold("scores", Tallied(rule))
     keys = fold("scores", Keys(rule, np.zeros(0, np.uint64))).keys
     row = {"name": entrant.name, "method": entrant.method, "kept": made.content["spent"]}
     row |= {"precision": _precision(kept, label), "mean_tokens": _mean(kept.total)} | spent
     return row | {"length_correlation": _length_correlation(past)}, np.unique(keys)
+
+
+def _check_label(label: str, sources: Mapping[str, Any], asked: Spec) -> None:
+    if label not in sources:
+        few = ", ".join(sorted(sources)[:10])
+        raise BadRequest(
+            f"--label {label}: no document has it in column {asked.group_by!r}"
+            f"{catalog.hint(label, sorted(sources)) if len(sources) <= 10 else f', but {few}, ...'}"
+        )
 
 
 def _precision(kept: Tallied, label: str) -> float | None:

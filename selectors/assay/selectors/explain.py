@@ -24,6 +24,7 @@ from assay.selectors.selector import (
     Scorer,
     Selector,
 )
+from assay.selectors.stages import Passed
 
 EXCERPT = 400  # characters of the document that are shown
 
@@ -64,6 +65,7 @@ def explain(past: Past, document: str, means: Means, raw: tuple[str, ...] = ()) 
     return {
         "id": document,
         "kept": bool(rule.keep(found)[0]),
+        "ruled_out_by": rule.ruled_out_by(found) if isinstance(rule, Passed) else None,
         "score": _number(best(found)[0]),
         "scores": {n: _number(found.scores[0, i]) for i, n in enumerate(found.names)},
         "lowest_kept": _number(place.lowest_kept),
@@ -76,8 +78,17 @@ def explain(past: Past, document: str, means: Means, raw: tuple[str, ...] = ()) 
         "tokens": int(found.tokens[0]),
         "same_id": others,
         "text": batch.text[0].as_py()[:EXCERPT],
-        "because": _because(scorer, batch) | _chosen(past.selector, found, fold, read),
+        "because": _joined(_because(scorer, batch), _chosen(past.selector, found, fold, read)),
     }
+
+
+def _joined(scored: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
+    """What the scorer and the choice say; of a stage, side by side under its name."""
+    joined = scored | chosen
+    for name in scored.keys() & chosen.keys():
+        if isinstance(scored[name], dict) and isinstance(chosen[name], dict):
+            joined[name] = scored[name] | chosen[name]
+    return joined
 
 
 def _because(scorer: Scorer, batch: Batch) -> dict[str, Any]:

@@ -14,9 +14,20 @@ import numpy as np
 from assay.selectors.budget import Budget
 from assay.selectors.choice import AllOf
 from assay.selectors.records import Batch, Floats, Mask, Scored
-from assay.selectors.selector import Explains, Fold, Rule, S, Scorer, Selector, Statistic
+from assay.selectors.selector import (
+    Explains,
+    ExplainsChoice,
+    Fold,
+    Read,
+    Rule,
+    S,
+    Scorer,
+    Selector,
+    Statistic,
+)
 
 MARK = "stage."  # begins the columns of all stages but the last
+LAST = "last"  # what the stage that spends the budget is called in the manifest
 EVERYTHING = Budget(1.0, "docs", share=True)
 
 
@@ -51,8 +62,25 @@ class Chain:
             amount = budget if not stage.name else EVERYTHING
             seen = Remaining(fold, AllOf(rules), stage)
             rules = (*rules, OfStage(stage, stage.selector.choose(amount, seen)))
-        names = tuple(stage.name or "last" for stage in self.stages)
+        names = tuple(stage.name or LAST for stage in self.stages)
         return Passed(AllOf(rules), names)
+
+    def explain_choice(self, document: Scored, fold: Fold, read: Read) -> dict[str, Any]:
+        """What each stage says that the document came to: the last one's words, the others' under
+        their names. A stage that never saw the document has nothing to say."""
+        told: dict[str, Any] = {}
+        before: tuple[Rule, ...] = ()
+        for stage in self.stages:
+            if not AllOf(before).keep(document)[0]:
+                break
+            seen = Remaining(fold, AllOf(before), stage)
+            if isinstance(stage.selector, ExplainsChoice):
+                own = own_columns(document, stage)
+                said = stage.selector.explain_choice(own, seen, read)
+                told |= {stage.name: said} if stage.name else said
+            if stage.name:
+                before = (*before, OfStage(stage, stage.selector.choose(EVERYTHING, seen)))
+        return told
 
 
 def chain(filters: Sequence[tuple[str, Selector]], last: Selector) -> Chain:
@@ -124,6 +152,13 @@ class Passed:
 
     def keep(self, scored: Scored) -> Mask:
         return self.rule.keep(scored)
+
+    def ruled_out_by(self, document: Scored) -> str | None:
+        """The stage at which a document's way ended; None where it is kept, or missed the cut."""
+        for name, rule in zip(self.names, self.rule.rules, strict=True):
+            if not rule.keep(document)[0]:
+                return None if name == LAST else name
+        return None
 
     def describe(self) -> dict[str, Any]:
         pairs = zip(self.names, self.rule.rules, strict=True)

@@ -1,0 +1,80 @@
+"""`assay bakeoff`, and the stages of `assay select`, as they are typed."""
+
+import json
+
+import pytest
+
+from assay.api import cli
+
+
+@pytest.fixture
+def run(capsys):
+    def call(*words):
+        code = cli.run([str(word) for word in words])
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return call
+
+
+@pytest.fixture
+def words(corpus, target, tmp_path):
+    shared = ("--raw", corpus, "--target", target, "--budget", "20%", "--group-by", "topic")
+    return (*shared, "--out", tmp_path / "o")
+
+
+def test_methods_are_compared_at_one_budget(run, words):
+    code, said, _ = run("bakeoff", "dsir", "lm", "uniform", *words, "--label", "sums", "--json")
+    assert code == 0
+    found = json.loads(said)
+    rows = {row["name"]: row for row in found["methods"]}
+    assert rows.keys() == {"dsir", "lm", "uniform"}
+    assert all(row["kept"]["documents"] == 160 for row in rows.values())
+    assert rows["dsir"]["precision"] == 1.0  # 200 of 800 are sums
+    assert 0.1 < rows["uniform"]["precision"] < 0.4
+    assert all(row["cpu_seconds"] > 0 and row["seconds"] > 0 for row in rows.values())
+    assert abs(rows["uniform"]["length_correlation"] or 0) < 0.2
+    overlap = found["overlap"]
+    assert overlap["dsir"]["dsir"] == 1 and overlap["dsir"]["lm"] == overlap["lm"]["dsir"]
+    assert overlap["dsir"]["lm"] > overlap["dsir"]["uniform"]
+
+
+def test_a_table_is_the_default_and_settings_have_columns_of_their_own(run, words, tmp_path):
+    code, said, _ = run("bakeoff", "dsir", "dsir:orders=1", *words)
+    assert code == 0
+    assert "dsir-orders-1" in said and "Jaccard" in said and "precision" in said
+    assert (tmp_path / "o" / "dsir-orders-1" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("methods", "more", "word"),
+    [
+        (("dsir", "dsri"), (), "did you mean 'dsir'"),
+        (("dsir", "uniform", "dsir"), (), "named twice"),
+        (("dsir:order=1",), (), "orders"),
+        (("uniform",), ("--label", "sms"), "did you mean 'sums'"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(run, words, methods, more, word):
+    code, _, said = run("bakeoff", *methods, *words, *more)
+    assert code == 2 and word in said and "Traceback" not in said
+
+
+def test_a_label_needs_a_column(run, corpus, tmp_path):
+    shared = ("--raw", corpus, "--budget", "20%", "--out", tmp_path / "o")
+    code, _, said = run("bakeoff", "uniform", *shared, "--label", "sums")
+    assert code == 2 and "--group-by" in said
+
+
+def test_stages_are_typed_in_order(run, words, tmp_path):
+    stages = ("--dedup", "--stage", "quality:rules=gopher,failing=last")
+    code, _, said = run("select", "dsir", *words, *stages)
+    assert code == 0, said
+    request = json.loads((tmp_path / "o" / "manifest.json").read_text())["request"]
+    assert [stage["method"] for stage in request["stages"]] == ["dedup", "quality"]
+    assert request["stages"][1]["settings"]["failing"] == "last"
+
+
+def test_a_stage_that_is_mistyped_is_a_usage_error(run, words):
+    code, _, said = run("select", "dsir", *words, "--stage", "quality:rules")
+    assert code == 2 and "Traceback" not in said
