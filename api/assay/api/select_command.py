@@ -46,6 +46,12 @@ from assay.selectors.spec import Spec
     metavar="METHOD[:NAME=VALUE,...]",
     help="Rule documents out by another method first; may be repeated, in order.",
 )
+@click.option(
+    "--scores",
+    multiple=True,
+    metavar="NAME=RUN",
+    help="An earlier selection of this corpus, whose scores blend can use.",
+)
 @click.option("--dedup", is_flag=True, help="The same as a first --stage dedup.")
 @click.option("--seed", type=int, help="Every random choice hangs on it.  [default: 0]")
 @click.option("--text-column", metavar="NAME", help="Column of the text.  [default: text]")

@@ -1,7 +1,7 @@
 """What flows from shard to subset, as columns: documents read, and documents scored."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ class Batch:
     shard: int  # place of the shard in the corpus
     source: pa.Array | None = None  # string: the column named by --group-by
     target: str = ""  # name of the target that the documents belong to; "" for raw
+    # What earlier selections scored: by their names, a row for each document, in order.
+    known: Mapping[str, "Scored"] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.text)
