@@ -13,6 +13,8 @@ Ids = npt.NDArray[np.uint64]
 Counts = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
+STAGE = "stage."  # begins the columns of all stages but the last
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -84,7 +86,8 @@ def best(scored: Scored) -> Floats:
 
 def score_names(names: Sequence[str]) -> list[str]:
     """The columns that rank documents: "score"; without it those of several targets, "score.NAME";
-    without these all. Others are statistics that ride along, such as a standard error."""
+    without these all that are no stage's. Others ride along, such as a standard error."""
     if "score" in names:
         return ["score"]
-    return [name for name in names if name.startswith("score.")] or list(names)
+    own = [name for name in names if not name.startswith(STAGE)]
+    return [name for name in own if name.startswith("score.")] or own

@@ -178,7 +178,7 @@ def _carry_out(ground: Ground, means: Means, begun: float) -> Manifest:
     kept = _tally(ground, rule, files, means)
     parts = _write(ground, rule, kept, nearest(rule, choosing), means)
     content = _content(ground, scorer, rule, files, parts)
-    warnings = [*_warnings(files, asked, content)]
+    warnings = [*_warnings(files, asked, content, bool(ground.spec.stages))]
     outcome = Outcome(ground.spec, scorer, rule, content, tuple(parts))
     warnings += write_report(outcome, folding(ground, means, files, parts))
     run = _run(ground, means, begun)
@@ -446,7 +446,7 @@ def _run(ground: Ground, means: Means, begun: float) -> dict[str, Any]:
 
 
 def _warnings(
-    files: Sequence[ScoreFile], asked: Budget, content: Mapping[str, Any]
+    files: Sequence[ScoreFile], asked: Budget, content: Mapping[str, Any], staged: bool
 ) -> Iterator[str]:
     bad = sum(file.bad_rows for file in files)
     if bad:
@@ -456,7 +456,7 @@ def _warnings(
     limit = asked.limit(content["corpus"][unit])
     if limit > content["corpus"][unit]:
         yield f"the budget is more than the corpus holds: {content['corpus'][unit]} {unit}"
-    elif spent[unit] < 0.9 * limit:
+    elif spent[unit] < 0.9 * limit and not (staged and asked.share):  # a share of what is left
         yield f"{spent[unit]} of {limit} {unit} are spent: what comes next does not fit or may not"
 
 
