@@ -119,6 +119,16 @@ def test_stages_are_typed_in_order(run, words, tmp_path):
     assert request["stages"][1]["settings"]["failing"] == "last"
 
 
+def test_what_ended_a_documents_way_is_told_first(run, words, tmp_path):
+    out = tmp_path / "o"
+    assert run("select", "dsir", *words, "--stage", "quality")[0] == 0
+    short = "doc-00000"  # five words long: Gopher asks for fifty
+    code, said, _ = run("explain", out, short)
+    assert code == 0
+    assert "ruled out by the stage quality" in said
+    assert said.index("gopher.min_words") < said.index("n-gram ")
+
+
 def test_a_stage_that_is_mistyped_is_a_usage_error(run, words):
     code, _, said = run("select", "dsir", *words, "--stage", "quality:rules")
     assert code == 2 and "Traceback" not in said
