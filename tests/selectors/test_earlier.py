@@ -1,13 +1,14 @@
 """Scores of earlier selections, used again by a blend."""
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from assay.jobs.executors import pool
 from assay.selectors import estimate, past, selection
 from assay.selectors.budget import parse
-from assay.selectors.errors import BadRequest, Mismatch, NotFound, Stopped, UnknownName
+from assay.selectors.errors import BadInput, BadRequest, Mismatch, NotFound, Stopped, UnknownName
 from assay.selectors.explain import explain
 from assay.selectors.methods.blend import ColumnSample, ingredients
 from assay.selectors.scores import nothing
@@ -151,6 +152,28 @@ def test_what_cannot_be_used_is_said(corpus, target, runs, tmp_path):
     )
     refused(BadRequest, "scored another corpus", "scores/ratio", source=target)
     refused(NotFound, "no manifest", "scores/ratio", scores={"ratio": str(tmp_path / "none")})
+
+
+def test_rows_that_cannot_be_read_are_in_neither_and_another_text_column_is_noticed(tmp_path):
+    texts = [None if n % 5 == 0 else f"text number {n}" for n in range(60)]
+    others = ["other" if n % 7 else None for n in range(60)]
+    names = [f"d{n}" for n in range(60)]
+    (tmp_path / "raw").mkdir()
+    table = pa.table({"id": names, "text": texts, "other": others})
+    pq.write_table(table, tmp_path / "raw" / "a.parquet", row_group_size=7)
+    first = selection.select(asked(tmp_path / "raw", None, tmp_path / "r", "uniform"))
+    again = {"methods": "scores/r"}, {"r": first.folder}
+    made = selection.select(
+        asked(tmp_path / "raw", None, tmp_path / "o", "blend", again[0], scores=again[1])
+    )
+    assert made.content["corpus"]["documents"] == 48
+    with pytest.raises(BadInput, match="'r' has no score for some documents.*text column"):
+        selection.select(
+            asked(
+                tmp_path / "raw", None, tmp_path / "p", "blend", again[0], scores=again[1],
+                text_column="other",
+            )
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("methods", ["scores/", "scores/a:orders=2"])
