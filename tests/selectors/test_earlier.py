@@ -167,7 +167,7 @@ def test_rows_that_cannot_be_read_are_in_neither_and_another_text_column_is_noti
         asked(tmp_path / "raw", None, tmp_path / "o", "blend", again[0], scores=again[1])
     )
     assert made.content["corpus"]["documents"] == 48
-    with pytest.raises(BadInput, match="'r' has no score for some documents.*text column"):
+    with pytest.raises(BadInput, match=r"'r' has no score for some documents.*text column"):
         selection.select(
             asked(
                 tmp_path / "raw", None, tmp_path / "p", "blend", again[0], scores=again[1],
