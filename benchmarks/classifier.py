@@ -6,11 +6,11 @@
 FOLDER is the development pool (benchmarks/precision.py says what lies there). Positives are a
 target's train split, negatives every second pool document, all of them on either side; all pool
 documents are scored, and the AUC is that of the target's own domain among those that were not
-trained on. scikit-learn is given the same words and pairs, the same weighting and the same penalty
-and, as a further row, its own defaults. It vectorises its documents once, for training and scoring
-together. Times are CPU seconds of this process with one thread on either side; ours is the median
-of five runs. The exit code is 1 where one of the models with the same penalty is not FASTER times
-slower (with --smoke: not slower) or is better by more than LOSS.
+trained on. scikit-learn is given the same words and pairs, weighting and penalty and, as a further
+row, its own defaults. It vectorises its documents once, for training and scoring together. Times
+are CPU seconds of this process with one thread on either side; ours is the median of five runs. The
+exit code is 1 where one of the models with the same penalty is not FASTER times slower (with
+--smoke: not slower) or is better by more than LOSS.
 """
 
 import argparse
