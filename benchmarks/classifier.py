@@ -4,13 +4,13 @@
     python benchmarks/classifier.py --smoke    the shipped sample, in seconds
 
 FOLDER is the development pool (benchmarks/precision.py says what lies there). Positives are a
-target's train split, negatives every second pool document; all pool documents are scored, and the
-AUC is that of the target's own domain among those that were not trained on. scikit-learn is given
-the same words and pairs, the same weighting and the same penalty and, as a further row, its own
-defaults. It vectorises its documents once, for training and scoring together. Times are CPU seconds
-of this process with one thread on either side; ours is the median of three runs. The exit code is 1
-where one of the models with the same penalty is not FASTER times slower (with --smoke: not slower)
-or is better by more than LOSS.
+target's train split, negatives every second pool document, all of them on either side; all pool
+documents are scored, and the AUC is that of the target's own domain among those that were not
+trained on. scikit-learn is given the same words and pairs, weighting and penalty and, as a further
+row, its own defaults. It vectorises its documents once, for training and scoring together. Times
+are CPU seconds of this process with one thread on either side; ours is the median of five runs. The
+exit code is 1 where one of the models with the same penalty is not FASTER times slower (with
+--smoke: not slower) or is better by more than LOSS.
 """
 
 import argparse
@@ -39,6 +39,8 @@ TARGETS = ("gsm8k", "heldout_web_noisy", "humaneval", "pubmedqa", "heldout_wiki_
 WORDS = r"\w+|[^\w\s]+"
 FASTER = 20.0  # what is asked of us
 LOSS = 0.005
+WHOLE = 64  # MiB: all of the documents, as scikit-learn has them; the default learns from fewer
+RUNS = 5  # of ours: one takes a second
 
 
 @dataclass(frozen=True)
@@ -141,13 +143,14 @@ def found(case: Case) -> Iterator[Found]:
 
 
 def ours(case: Case) -> Found:
-    runs = [timed(lambda: scores_of_ours(case)) for _ in range(3)]
+    runs = [timed(lambda: scores_of_ours(case)) for _ in range(RUNS)]
     return Found("assay", median(seconds for seconds, _ in runs), case.auc(runs[0][1]))
 
 
 def scores_of_ours(case: Case) -> Floats:
     raw = precision.Pool([half(case)], case.domains, {})
-    return Classifier().fit(precision.InMemory(raw, case.positives)).score(case.documents)
+    learner = Classifier(sample=WHOLE)
+    return learner.fit(precision.InMemory(raw, case.positives)).score(case.documents)
 
 
 def half(case: Case) -> Batch:

@@ -28,7 +28,7 @@ from assay.native import kernels
 from assay.selectors import catalog
 from assay.selectors.folding import identity
 from assay.selectors.records import Batch, Floats
-from assay.selectors.selector import S, Selector
+from assay.selectors.selector import S, Scorer, Selector
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "data" / "reference_precision.json"
 
@@ -123,10 +123,16 @@ def ranked(selector: Selector, pool: Pool, folder: Path, name: str, split: str) 
     """Places of the pool's documents, best first; those that may not be chosen are left out."""
     rows = pq.read_table(folder / "targets" / f"{name}.parquet", filters=[("split", "=", split)])
     scorer = selector.fit(InMemory(pool, batch(rows, 0, name)))
-    scores: Floats = np.concatenate([scorer.score(each) for each in pool.batches])
+    scores = np.concatenate([ranking(scorer, each) for each in pool.batches])
     key = np.concatenate([each.key for each in pool.batches])
     best_first = np.lexsort((key, -scores))
     return best_first[scores[best_first] > -np.inf]
+
+
+def ranking(scorer: Scorer, documents: Batch) -> Floats:
+    """The score that ranks; a column beside it, such as a standard error, does not."""
+    found = scorer.score(documents)
+    return found if found.ndim == 1 else found[:, scorer.names.index("score")]
 
 
 # The table ---------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """What the documents show works as they show it."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -36,6 +37,30 @@ def test_the_method_that_is_shown_works_without_a_change_of_ours(corpus, target,
     assert json.loads(done.stdout)["spent"]["documents"] == 50
     refused = assay(tmp_path, "select", "same-length", *words, "--set", "scale=-1")
     assert refused.returncode == 2 and "scale" in refused.stderr
+
+
+def test_the_contract_suite_holds_the_method_that_is_shown_too(tmp_path):
+    page = (ROOT / "docs" / "new-method.md").read_text()
+    source = re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1)
+    install(tmp_path, "same-length", "same_length", "SameLength", source)
+    suite = str(ROOT / "tests" / "contract" / "test_selectors.py")
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        suite,
+        "-k",
+        "same-length",
+        "-p",
+        "no:cacheprovider",
+    ]
+    environment = dict(os.environ) | {"PYTHONPATH": str(tmp_path)}
+    told = subprocess.run(
+        words, env=environment, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stdout[-2000:]
+    assert int(re.search(r"(\d+) passed", told.stdout).group(1)) >= 19
 
 
 def test_a_plug_in_that_cannot_be_loaded_is_named(tmp_path):

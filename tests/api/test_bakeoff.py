@@ -46,6 +46,50 @@ def test_a_table_is_the_default_and_settings_have_columns_of_their_own(run, word
     assert (tmp_path / "o" / "dsir-orders-1" / "manifest.json").exists()
 
 
+def test_one_that_fails_does_not_take_the_others_with_it(run, words):
+    without_target = [word for word in words if word not in words[2:4]]
+    code, said, told = run("bakeoff", "uniform", "dsir", "lm", *without_target, "--json")
+    found = json.loads(said)
+    assert code == 2
+    assert [row["name"] for row in found["methods"]] == ["uniform"]
+    assert found["failed"].keys() == {"dsir", "lm"} and "--target" in found["failed"]["lm"]
+    assert "dsir needs a target" in told and "Traceback" not in told
+
+
+def test_where_all_fail_there_is_no_table(run, words):
+    without_target = [word for word in words if word not in words[2:4]]
+    code, said, told = run("bakeoff", "dsir", "lm", *without_target)
+    assert code == 2 and not said and "--target" in told
+
+
+def test_a_dry_run_says_what_each_would_take(run, words, tmp_path):
+    code, said, _ = run("bakeoff", "uniform", "align", *words, "--dry-run", "--json")
+    assert code == 0
+    assert [one["name"] for one in json.loads(said)] == ["uniform", "align"]
+    code, said, _ = run("bakeoff", "uniform", "align", *words, "--dry-run")
+    assert "nothing was written" in said and "align" in said
+    assert not (tmp_path / "o").exists()
+
+
+def test_what_is_there_is_compared_again_and_claims_no_time(run, words):
+    first = json.loads(run("bakeoff", "uniform", "dsir", *words, "--json")[1])
+    again = json.loads(run("bakeoff", "uniform", "dsir", *words, "--json")[1])
+    assert again["overlap"] == first["overlap"]
+    for before, now in zip(first["methods"], again["methods"], strict=True):
+        assert now["kept"] == before["kept"] and now["seconds"] == before["seconds"]
+        assert before["cpu_seconds"] > 0 and now["cpu_seconds"] is None
+
+
+def test_a_setting_may_hold_commas(run, words, tmp_path):
+    blend = "blend:methods=dsir:2,lm:orders=1,sample=4"
+    code, _, told = run("bakeoff", blend, "quality:rules=[c4,gopher],failing=last", *words)
+    assert code == 0, told
+    folders = sorted((tmp_path / "o").iterdir())
+    requests = [json.loads((folder / "manifest.json").read_text())["request"] for folder in folders]
+    assert requests[0]["settings"] == {"methods": "dsir:2,lm:orders=1", "sample": 4}
+    assert requests[1]["settings"]["rules"] == ["c4", "gopher"]
+
+
 @pytest.mark.parametrize(
     ("methods", "more", "word"),
     [
@@ -73,6 +117,16 @@ def test_stages_are_typed_in_order(run, words, tmp_path):
     request = json.loads((tmp_path / "o" / "manifest.json").read_text())["request"]
     assert [stage["method"] for stage in request["stages"]] == ["dedup", "quality"]
     assert request["stages"][1]["settings"]["failing"] == "last"
+
+
+def test_what_ended_a_documents_way_is_told_first(run, words, tmp_path):
+    out = tmp_path / "o"
+    assert run("select", "dsir", *words, "--stage", "quality")[0] == 0
+    short = "doc-00000"  # five words long: Gopher asks for fifty
+    code, said, _ = run("explain", out, short)
+    assert code == 0
+    assert "ruled out by the stage quality" in said
+    assert said.index("gopher.min_words") < said.index("n-gram ")
 
 
 def test_a_stage_that_is_mistyped_is_a_usage_error(run, words):

@@ -1,5 +1,6 @@
 """What every selector promises, ours and plug-ins: found through their entry points."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from assay.jobs.executors import pool
-from assay.selectors import catalog, manifest, past, selection
+from assay.selectors import catalog, estimate, manifest, past, selection
 from assay.selectors.budget import parse
+from assay.selectors.errors import BadShard
 from assay.selectors.records import best
 from assay.selectors.selection import Means
 from assay.selectors.spec import Spec
@@ -17,8 +19,8 @@ from assay.selectors.spec import Spec
 METHODS = catalog.names()
 
 
-def select(method, corpus, target, out, budget="25%", means=None, **more):
-    asked = Spec(
+def asked(method, corpus, target, out, budget="25%", **more):
+    return Spec(
         method=method,
         raw=(str(corpus),),
         target={"sums": (str(target),)},
@@ -27,7 +29,10 @@ def select(method, corpus, target, out, budget="25%", means=None, **more):
         id_column="id",
         **more,
     )
-    return selection.select(asked, means)
+
+
+def select(method, corpus, target, out, budget="25%", means=None, **more):
+    return selection.select(asked(method, corpus, target, out, budget, **more), means)
 
 
 def kept(made):
@@ -49,6 +54,25 @@ def made(method, corpus, target, tmp_path_factory):
     return select(
         method, corpus, target, tmp_path_factory.mktemp("made") / method, group_by="topic"
     )
+
+
+@pytest.fixture(scope="module")
+def odd(corpus, tmp_path_factory):
+    """Texts as they are met: empty, endless, repeated, torn, in other scripts; and no texts."""
+    plain = pq.read_table(corpus)["text"].to_pylist()
+    texts = [
+        *("", " ", "\n\n\t", "a", "!!!", "\0", "\ufeff", "\u202eback", "ﬁ ﷺ 🙂👩‍👩‍👧 e\u0301"),
+        *("x" * 300_000, "word " * 50_000, "\n" * 5000, "数学是研究数量的学科。" * 40),
+        *plain[:50],
+    ]
+    rows = [text.encode() for text in texts] + [b"torn \xff\xfe text", None]
+    ids = [f"a{n}" if n % 7 else "the same" for n in range(len(rows))]
+    folder = tmp_path_factory.mktemp("odd")
+    table = pa.table({"id": ids, "text": pa.array(rows, pa.binary())})
+    pq.write_table(table, folder / "a.parquet", row_group_size=9)
+    lines = [json.dumps({"id": f"b{n}", "text": text}) for n, text in enumerate(plain[50:59])]
+    (folder / "b.jsonl").write_text("\n".join([*lines, "{not JSON", '{"id": 1}', "", ""]))
+    return folder
 
 
 def test_it_has_words_for_a_person(method):
@@ -149,6 +173,37 @@ def test_another_budget_is_answered_as_a_selection_would(made, method, corpus, t
 
 def test_a_replay_comes_out_the_same(made, tmp_path):
     assert past.replay(made, str(tmp_path / "o"), Means()).digest == made.digest
+
+
+def test_a_dry_run_tells_what_it_would_take(method, corpus, target, tmp_path):
+    told = estimate.estimate(asked(method, corpus, target, tmp_path / "o"), Means())
+    assert told["raw"]["rows"] == 800
+    assert told["seconds"]["total"] > 0
+    assert not (tmp_path / "o").exists()
+
+
+def test_texts_as_they_are_met_are_read_and_the_others_are_told(method, odd, target, tmp_path):
+    made = select(method, odd, target, tmp_path / "o", budget="100%")
+    assert made.content["corpus"]["rows"] == 76
+    assert made.content["corpus"]["bad_rows"] == {
+        "the line is not JSON": 1,
+        "the text is missing": 1,
+        "the text is not valid UTF-8": 1,
+        "the text is null": 1,
+    }
+    assert manifest.verify(made) == []
+    for part in made.content["parts"]:  # of shards with other columns, a part of their own
+        scores = pq.read_table(made.uri(part["name"]), columns=["assay_score"])["assay_score"]
+        assert np.isfinite(scores.to_numpy()).all()
+
+
+def test_a_damaged_shard_is_named(method, odd, target, tmp_path):
+    whole = (odd / "a.parquet").read_bytes()
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "cut.parquet").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BadShard, match=r"cut\.parquet: truncated"):
+        select(method, tmp_path / "raw", target, tmp_path / "o")
+    assert not (tmp_path / "o" / "manifest.json").exists()
 
 
 def test_scores_are_numbers(made):

@@ -110,8 +110,8 @@ def test_an_unknown_method_is_named():
 
 def test_settings_and_weights_are_read_and_twins_are_told_apart():
     one, two = ingredients("dsir:2:orders=1, dsir:orders=3:0.5")
-    assert (one.name, one.weight, one.selector.orders) == ("dsir", 2.0, 1)
-    assert (two.name, two.weight, two.selector.orders) == ("dsir-2", 0.5, 3)
+    assert (one.name, one.weight, one.source.orders) == ("dsir", 2.0, 1)
+    assert (two.name, two.weight, two.source.orders) == ("dsir-2", 0.5, 3)
 
 
 def test_a_blend_after_a_stage_is_explained(corpus, target, tmp_path):

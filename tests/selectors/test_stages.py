@@ -11,6 +11,7 @@ from assay.selectors import past, selection, spec
 from assay.selectors.budget import parse
 from assay.selectors.errors import BadSetting, Stopped, UnknownName
 from assay.selectors.explain import explain
+from assay.selectors.records import score_names
 from assay.selectors.selection import Means
 from assay.selectors.spec import Spec
 from assay.selectors.whatif import what_if
@@ -89,6 +90,20 @@ def test_a_chain_that_is_stopped_goes_on(copies, target, tmp_path, monkeypatch):
             selection.select(request, Means(map=stopping))
     whole = selection.select(asked(copies, target, tmp_path / "b", DEDUP, LONG))
     assert selection.select(request).digest == whole.digest
+
+
+def test_a_share_of_what_is_left_is_no_reason_to_warn(copies, target, tmp_path):
+    made = selection.select(asked(copies, target, tmp_path / "o", LONG, budget="30%"))
+    spent, cut = made.content["spent"]["documents"], made.content["cut"]["stages"]["last"]
+    assert spent == cut["limit"] < 0.9 * 0.3 * 880  # most texts have fewer than 50 words
+    assert not any(
+        "what comes next does not fit" in warning for warning in made.content["warnings"]
+    )
+
+
+def test_scores_of_a_stage_do_not_rank():
+    assert score_names(("stage.lm.score", "a", "b")) == ["a", "b"]
+    assert score_names(("stage.dedup.score", "score.x", "score.y")) == ["score.x", "score.y"]
 
 
 def test_a_larger_budget_keeps_a_superset(copies, target, tmp_path):

@@ -1,33 +1,44 @@
 """`assay bakeoff`: several methods at one budget, in one table."""
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from assay.api import display
-from assay.api.select_command import assembled, means, select, stage_of
-from assay.selectors.bakeoff import Entrant
+from assay.api.select_command import assembled, means, resumed, select, stage_of
+from assay.selectors.bakeoff import Entrant, tried
 from assay.selectors.bakeoff import bakeoff as compare
 from assay.selectors.errors import BadRequest
 
-OWN = ("method", "settings_", "fresh", "dry_run")  # of `select`, and of no use here
+OWN = ("method", "settings_", "fresh")  # of `select`, and of no use here
 SHARED = [option for option in select.params if option.name not in OWN]
 
 
-def bake(methods: tuple[str, ...], label: str, as_json: bool, **given: Any) -> None:
+def bake(methods: tuple[str, ...], label: str, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Run several methods at one budget, and compare what they keep.
 
-    METHODS are names, with settings if need be: dsir, dsir:orders=1, uniform.
+    METHODS are names, with settings if need be: dsir, dsir:orders=1, uniform. Each selects into a
+    folder of its own below --out.
     """
     workers, engine = given.pop("workers"), given.pop("engine")
     asked = assembled(given | {"method": "uniform", "settings_": ()})
     if label and not asked.group_by:
         raise BadRequest("--label names a value of the column that --group-by names: give both")
+    entrants = [entrant(word) for word in methods]
     with means(workers, engine) as used:
-        found = compare(asked, [entrant(word) for word in methods], label, used)
-    print(json.dumps(found, indent=1) if as_json else told(found))
+        if dry_run:
+            trials = tried(asked, entrants, used)
+            print(json.dumps(trials, indent=1) if as_json else told_trials(trials))
+            return
+        made = resumed(lambda: compare(asked, entrants, label, used))
+    print(json.dumps(made.found, indent=1) if as_json else told(made.found))
+    for one in made.failed:
+        print(f"assay: {one.name}: {one.problem}", file=sys.stderr)
+    if made.failed:
+        raise click.exceptions.Exit(made.failed[0].problem.exit_code)
 
 
 bakeoff = click.Command(
@@ -53,9 +64,9 @@ def entrant(word: str) -> Entrant:
 
 
 def told(found: Mapping[str, Any]) -> str:
-    rows = [["method", "documents", "tokens", "precision", "mean tokens", "rho(length)", "CPU s"]]
-    rows += [_row(one) for one in found["methods"]]
-    text = display.table(rows, right=(1, 2, 3, 4, 5, 6))
+    head = ["method", "documents", "tokens", "precision", "mean tokens", "rho(length)"]
+    rows = [[*head, "seconds", "CPU s"], *(_row(one) for one in found["methods"])]
+    text = display.table(rows, right=(1, 2, 3, 4, 5, 6, 7))
     names = [one["name"] for one in found["methods"]]
     overlap = [["Jaccard", *names]]
     overlap += [[a, *(f"{found['overlap'][a][b]:.3f}" for b in names)] for a in names]
@@ -63,7 +74,7 @@ def told(found: Mapping[str, Any]) -> str:
 
 
 def _row(one: Mapping[str, Any]) -> list[str]:
-    precision, rho = one["precision"], one["length_correlation"]
+    precision, rho, cpu = one["precision"], one["length_correlation"], one["cpu_seconds"]
     return [
         one["name"],
         display.number(one["kept"]["documents"]),
@@ -71,5 +82,19 @@ def _row(one: Mapping[str, Any]) -> list[str]:
         "-" if precision is None else f"{precision:.3f}",
         f"{one['mean_tokens']:.0f}",
         "-" if rho is None else f"{rho:+.2f}",
-        f"{one['cpu_seconds']:.1f}",
+        f"{one['seconds']:.1f}",
+        "-" if cpu is None else f"{cpu:.1f}",
     ]
+
+
+def told_trials(trials: Sequence[Mapping[str, Any]]) -> str:
+    rows = [["method", "fit", "score", "write", "in all"]]
+    for one in trials:
+        time = one["seconds"]
+        stages = (time[stage] for stage in ("fit", "score", "write", "total"))
+        rows.append([one["name"], *(display.duration(seconds) for seconds in stages)])
+    raw = trials[0]["raw"]
+    return (
+        f"would read {display.some(raw['shards'], 'shard')}, {display.number(raw['rows'])} rows, "
+        f"for each method\n\n{display.table(rows, right=(1, 2, 3, 4))}\n\nnothing was written"
+    )

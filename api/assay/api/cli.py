@@ -18,7 +18,7 @@ from assay.api import settings
 from assay.selectors.errors import AssayError
 
 # May be followed by several values.
-MANY = ("--raw", "--target", "--budget", "--map", "--scale", "--tie", "--fix")
+MANY = ("--raw", "--target", "--scores", "--budget", "--map", "--scale", "--tie", "--fix")
 HINT = (
     "`select` is installed too and equals `assay select`; bash, ksh and zsh reserve the word: "
     "there, type `command select ...`."

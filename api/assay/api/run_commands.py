@@ -142,9 +142,9 @@ def told_reasons(found: Mapping[str, Any]) -> str:
     ]
     if found["same_id"]:
         lines.append(f"{found['same_id']} more documents carry this id; this is the first")
-    if found["ruled_out_by"]:
-        lines.append(f"ruled out by the stage {found['ruled_out_by']}")
-    because = found["because"]
+    because, out = dict(found["because"]), found["ruled_out_by"]
+    if out:  # what ended its way comes first
+        lines += [f"ruled out by the stage {out}", *told_because(because.pop(out, {}))]
     lines += told_ranks(because.get("blend", {})) + told_because(because)
     for name in (name for name, said in because.items() if isinstance(said, Mapping)):
         if said := told_because(because[name]):

@@ -2,13 +2,14 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import yaml
@@ -20,6 +21,9 @@ from assay.selectors.errors import BadSetting, Stopped
 from assay.selectors.manifest import Manifest
 from assay.selectors.selection import Means
 from assay.selectors.spec import Spec
+
+A = TypeVar("A")
+NEXT = re.compile(r",(?=[A-Za-z_][\w.-]*=)")  # a comma that ends a setting: another one follows
 
 
 @click.command(
@@ -45,6 +49,12 @@ from assay.selectors.spec import Spec
     multiple=True,
     metavar="METHOD[:NAME=VALUE,...]",
     help="Rule documents out by another method first; may be repeated, in order.",
+)
+@click.option(
+    "--scores",
+    multiple=True,
+    metavar="NAME=RUN",
+    help="An earlier selection of this corpus, whose scores blend can use.",
 )
 @click.option("--dedup", is_flag=True, help="The same as a first --stage dedup.")
 @click.option("--seed", type=int, help="Every random choice hangs on it.  [default: 0]")
@@ -106,7 +116,7 @@ def stage_of(entry: str) -> dict[str, Any]:
     """`quality:rules=gopher,...` as a stage."""
     name, _, rest = entry.partition(":")
     values: dict[str, Any] = {}
-    for pair in rest.split(",") if rest else []:
+    for pair in NEXT.split(rest) if rest else []:
         put(values, pair)
     return {"method": name, "settings": values}
 
@@ -160,8 +170,13 @@ def _stopping(stop: threading.Event) -> Iterator[None]:
 
 def resumable(asked: Spec, used: Means, fresh: bool = False) -> Manifest:
     """The selection; when it is stopped, with the command that goes on."""
+    return resumed(lambda: selection.select(asked, used, fresh))
+
+
+def resumed(work: Callable[[], A]) -> A:
+    """The work; when it is stopped, with the command that goes on."""
     try:
-        return selection.select(asked, used, fresh)
+        return work()
     except Stopped as stopped:
         command = shlex.join(["assay", *sys.argv[1:]]) if sys.argv[1:] else "the same command"
         raise Stopped(f"{stopped}. To go on:\n  {command}") from None

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from assay.selectors import catalog, storage
-from assay.selectors.errors import BadRequest
+from assay.selectors import catalog, estimate, manifest, spec, storage
+from assay.selectors.errors import AssayError, BadInput, BadRequest
 from assay.selectors.past import Past, reopen
 from assay.selectors.records import Ids, Mask, Scored
 from assay.selectors.selection import Means, select
@@ -42,27 +42,63 @@ class Keys:
         self.keys = np.concatenate([self.keys, other.keys])
 
 
-def bakeoff(asked: Spec, entrants: Sequence[Entrant], label: str, means: Means) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Failed:
+    """An entrant that came to nothing, and why."""
+
+    name: str
+    problem: AssayError
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A row for each entrant and how far they agree, as plain values; and who failed."""
+
+    found: dict[str, Any]
+    failed: Sequence[Failed]
+
+
+def bakeoff(asked: Spec, entrants: Sequence[Entrant], label: str, means: Means) -> Compared:
     """Run every entrant into a folder of its own below `asked.out`, and compare."""
     names = [entrant.name for entrant in entrants]
     if twice := [name for name in names if names.count(name) > 1]:
         raise BadRequest(f"{twice[0]} is named twice: name each once, or with other settings")
     for entrant in entrants:  # a mistyped one is found before the others have run
-        catalog.build(entrant.method, entrant.settings)
-    rows, keys = [], {}
+        spec.checked(own(asked, entrant))
+    rows, keys, failed = [], {}, list[Failed]()
     for entrant in entrants:
-        row, kept = _run(asked, entrant, label, means)
-        rows.append(row)
-        keys[entrant.name] = kept
-    return {"budget": asked.budget, "label": label, "methods": rows, "overlap": _overlaps(keys)}
+        try:
+            row, keys[entrant.name] = _run(asked, entrant, label, means)
+        except (BadRequest, BadInput) as problem:  # the others are worth having
+            failed.append(Failed(entrant.name, problem))
+        else:
+            rows.append(row)
+    if not rows:
+        raise failed[0].problem
+    found = {"budget": asked.budget, "label": label, "methods": rows, "overlap": _overlaps(keys)}
+    return Compared(found | {"failed": {one.name: str(one.problem) for one in failed}}, failed)
+
+
+def tried(asked: Spec, entrants: Sequence[Entrant], means: Means) -> list[dict[str, Any]]:
+    """What every entrant would take, from a trial of each."""
+    told = ((one, estimate.estimate(own(asked, one), means)) for one in entrants)
+    return [{"name": one.name} | found for one, found in told]
+
+
+def own(asked: Spec, entrant: Entrant) -> Spec:
+    """The selection that an entrant makes."""
+    out = storage.join(asked.out, entrant.name) if asked.out else ""
+    return replace(asked, method=entrant.method, settings=entrant.settings, out=out)
 
 
 def _run(asked: Spec, entrant: Entrant, label: str, means: Means) -> tuple[dict[str, Any], Ids]:
-    out = storage.join(asked.out, entrant.name)
-    own = replace(asked, method=entrant.method, settings=entrant.settings, out=out)
-    wall, cpu = time.monotonic(), time.process_time()
-    made = select(own, means)
-    spent = {"seconds": time.monotonic() - wall, "cpu_seconds": time.process_time() - cpu}
+    wanted = own(asked, entrant)
+    there, begun = manifest.find(wanted.out) is not None, time.process_time()
+    made = select(wanted, means)
+    used = time.process_time() - begun
+    # What was there already has cost nothing now, and of other processes' time we do not know.
+    unknown = there or means.engine != "threads"
+    spent = {"seconds": made.run["seconds"], "cpu_seconds": None if unknown else used}
     past = reopen(made.folder)
     rule = past.rule(means)
     fold = past.fold(means)

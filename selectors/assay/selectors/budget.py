@@ -34,6 +34,8 @@ class Budget:
 
 def parse(text: str) -> Budget:
     """Read "20000docs", "1.5e9tokens", "10GB", "10%" or "10%tokens"."""
+    if not text.strip():
+        raise BadBudget(f"no budget: say how much to keep; {FORMS}")
     found = re.fullmatch(
         r"\s*([0-9][0-9_,]*\.?[0-9]*(?:[eE][+-]?[0-9]+)?)\s*(%?)\s*([A-Za-z]*)\s*", text
     )

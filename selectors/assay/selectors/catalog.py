@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -77,13 +77,19 @@ def describe(name: str) -> Method:
         Setting(
             name=field.name,
             type=str(getattr(field.type, "__name__", field.type)),
-            default=getattr(made(), field.name),
+            default=_default(field),
             about=properties.get(field.name, {}).get("description", ""),
         )
         for field in fields(made)
     )
     about = (made.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
     return Method(name, about, settings, _package(_entries()[name]))
+
+
+def _default(setting: Field[Any]) -> Any:
+    if setting.default_factory is not MISSING:
+        return setting.default_factory()
+    return setting.default
 
 
 def _describe_anyhow(name: str) -> Method:

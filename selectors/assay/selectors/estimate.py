@@ -1,11 +1,12 @@
 """What a selection would read and how long it may take: tried on a small sample of the corpus."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from assay.selectors import budget, shards, storage
+from assay.selectors.earlier import Earlier
 from assay.selectors.folding import Folding
 from assay.selectors.progress import Silence
 from assay.selectors.records import Batch
@@ -15,6 +16,7 @@ from assay.selectors.shards import Corpus, Reading
 from assay.selectors.spec import Spec
 
 SAMPLE = 8_000_000  # bytes of text that are tried: enough for a steady rate, done in a moment
+NOTHING = Earlier()
 WRITE_RATE = 250e6  # bytes of text a second on one core as zstd Parquet; see benchmarks/speed.py
 
 
@@ -38,7 +40,7 @@ def estimate(asked: Spec, means: Means) -> dict[str, Any]:
     """Shards, rows, bytes, and seconds for each stage, from a trial of the method itself."""
     ground = survey(asked, means)
     reading = ground.spec.reading
-    raw = sample(ground.raw, reading)
+    raw = sample(ground.raw, reading, ground.known.earlier)
     targets = {n: sample(c, Reading(reading.text_column)) for n, c in ground.targets.items()}
     return {
         "method": asked.method,
@@ -53,22 +55,32 @@ def estimate(asked: Spec, means: Means) -> dict[str, Any]:
     }
 
 
-def sample(corpus: Corpus, reading: Reading) -> Sample:
+def sample(corpus: Corpus, reading: Reading, known: Earlier = NOTHING) -> Sample:
     """Documents from the beginning, SAMPLE bytes of them or all."""
     begun, found, total = time.monotonic(), list[Batch](), 0
     for unit in corpus.units:
         for read in shards.batches(corpus.shards[unit.shard], unit, reading):
-            found.append(read.batch)
+            found.append(known.attached(read.batch, unit.number))
             total += int(sizes(read.batch.text).sum())
             if total >= SAMPLE:
                 return Sample(tuple(found), total, time.monotonic() - begun)
     return Sample(tuple(found), total, time.monotonic() - begun)
 
 
+def together(samples: Iterable[Sample]) -> Sample:
+    """Several samples, one after the other."""
+    several = list(samples)
+    documents = tuple(batch for one in several for batch in one.documents)
+    return Sample(documents, sum(s.bytes for s in several), sum(s.seconds for s in several))
+
+
 def _seconds(
     ground: Ground, raw: Sample, targets: Mapping[str, Sample], workers: int
 ) -> dict[str, float]:
     streams: dict[str, Any] = {"raw": raw} | {f"target/{n}": t for n, t in targets.items()}
+    streams |= ground.known.streams
+    if targets:
+        streams["target"] = together(targets.values())
     fold = Folding(streams, ground.spec.seed, tuple(targets), map, Silence())
     begun = time.monotonic()
     scorer = ground.selector.fit(fold)

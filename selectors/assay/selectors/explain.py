@@ -134,10 +134,11 @@ def _document(ground: Ground, shard_index: int, row: int) -> Batch:
         if len(here):
             place = int(here[0])
             one = read.batch
-            return Batch(
+            alone = Batch(
                 one.text.slice(place, 1), one.id.slice(place, 1), one.key[here], one.row[here],
                 one.shard,
             )  # fmt: skip
+            return ground.known.earlier.attached(alone, unit.number)
     raise BadRequest(f"{shard.uri}: row {row} can no longer be read")
 
 

@@ -91,6 +91,7 @@ class Folding:
         if name not in self.streams:
             known = ", ".join(sorted(self.streams)) or "none"
             need = ": name one with --target" if name.startswith("target") else ""
+            need = ": name it with --scores NAME=RUN" if name.startswith("scores/") else need
             raise BadRequest(f"this method reads a {name}{need} (at hand: {known})")
         return self.streams[name]
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from assay.selectors import budget, manifest, scores, spec, storage
+from assay.selectors import budget, earlier, manifest, spec
 from assay.selectors.budget import Budget
-from assay.selectors.errors import BadInput, Mismatch
+from assay.selectors.errors import Mismatch
 from assay.selectors.folding import BUNDLE, Folding
 from assay.selectors.manifest import Manifest
 from assay.selectors.scores import ScoreFile, Scores
@@ -41,16 +41,7 @@ def reopen(uri: str) -> Past:
     found = manifest.read(uri)
     request = found.request
     selector = spec.selector_of(request["method"], request["settings"], request.get("stages", ()))
-    folder = found.uri("scores")
-    names = [name for name in storage.names(folder) if name.endswith(".parquet")]
-    files = [scores.find(storage.join(folder, name)) for name in names]
-    promised = int(found.content["scores"]["files"])
-    if len(names) != promised:
-        raise BadInput(
-            f"{folder}: the score store has {len(names)} files, the manifest says {promised}: "
-            f"bring back what is missing, or replay the selection"
-        )
-    return Past(found, selector, tuple(file for file in files if file))
+    return Past(found, selector, earlier.files(found))
 
 
 def spec_of(past: Manifest, out: str, raw: tuple[str, ...] = ()) -> Spec:
@@ -60,6 +51,7 @@ def spec_of(past: Manifest, out: str, raw: tuple[str, ...] = ()) -> Spec:
     asked: dict[str, Any] = {name: request[name] for name in plain}
     asked["stages"] = tuple(request.get("stages", ()))
     targets = {name: tuple(uris) for name, uris in run["target"].items()}
+    asked["scores"] = dict(run.get("scores", {}))
     return Spec(raw=raw or tuple(run["raw"]), target=targets, out=out, **asked)
 
 
@@ -93,6 +85,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     streams = [("raw", before["raw"], now["raw"])]
     names = sorted({*before["target"], *now["target"]})
     streams += [(n, before["target"].get(n, []), now["target"].get(n, [])) for n in names]
+    streams.append(("scores", _runs(before.get("scores", {})), _runs(now.get("scores", {}))))
     for stream, old, new in streams:
         there, here = ({shard["name"]: shard["hash"] for shard in side} for side in (old, new))
         for name in sorted({*there, *here}):
@@ -103,6 +96,10 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
             elif there[name] != here[name]:
                 found.append(f"{stream}: {name} has changed: {there[name]} then, {here[name]} now")
     return found
+
+
+def _runs(digests: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "hash": digest} for name, digest in digests.items()]
 
 
 def _told(past: Manifest, again: Manifest) -> list[str]:

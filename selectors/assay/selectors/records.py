@@ -1,7 +1,7 @@
 """What flows from shard to subset, as columns: documents read, and documents scored."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ Floats = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.uint64]
 Counts = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+
+STAGE = "stage."  # begins the columns of all stages but the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Batch:
     shard: int  # place of the shard in the corpus
     source: pa.Array | None = None  # string: the column named by --group-by
     target: str = ""  # name of the target that the documents belong to; "" for raw
+    # What earlier selections scored: by their names, a row for each document, in order.
+    known: Mapping[str, "Scored"] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.text)
@@ -82,7 +86,8 @@ def best(scored: Scored) -> Floats:
 
 def score_names(names: Sequence[str]) -> list[str]:
     """The columns that rank documents: "score"; without it those of several targets, "score.NAME";
-    without these all. Others are statistics that ride along, such as a standard error."""
+    without these all that are no stage's. Others ride along, such as a standard error."""
     if "score" in names:
         return ["score"]
-    return [name for name in names if name.startswith("score.")] or list(names)
+    own = [name for name in names if not name.startswith(STAGE)]
+    return [name for name in own if name.startswith("score.")] or own

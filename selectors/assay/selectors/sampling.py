@@ -46,6 +46,7 @@ class Sample:
     text: npt.NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
     size: Counts = field(default_factory=lambda: np.zeros(0, np.int64))
     place: Ids = field(default_factory=lambda: np.zeros((0, 2), np.uint64))
+    key: Ids = field(default_factory=lambda: np.zeros(0, np.uint64))  # hashes of the ids
     # The first place that did not fit: nothing from there on is in the sample, however small.
     floor: Ids = field(default_factory=lambda: np.full(2, LAST, np.uint64))
     documents: int = 0  # of the stream
@@ -61,13 +62,14 @@ class Sample:
             return
         text = pc.cast(batch.text, pa.large_binary()).take(pa.array(near))
         content = kernels.fingerprint(text, seed=CONTENT_SEED)
-        self._take(np.stack([rank[near], content], axis=1), *beginnings(text, self.longest))
+        place = np.stack([rank[near], content], axis=1)
+        self._take(place, batch.key[near], *beginnings(text, self.longest))
 
     def merge(self, other: "Sample") -> None:
         self.documents += other.documents
         if _before(other.floor, self.floor):
             self.floor = other.floor
-        self._take(other.place, other.text, other.size)
+        self._take(other.place, other.key, other.text, other.size)
 
     def texts(self) -> pa.Array:
         """The sampled texts."""
@@ -75,16 +77,17 @@ class Sample:
         buffers = [None, pa.py_buffer(ends.astype(np.int64)), pa.py_buffer(self.text)]
         return pa.Array.from_buffers(pa.large_binary(), len(self.size), buffers)
 
-    def _take(self, place: Ids, text: npt.NDArray[np.uint8], size: Counts) -> None:
+    def _take(self, place: Ids, key: Ids, text: npt.NDArray[np.uint8], size: Counts) -> None:
         """Puts more documents among those at hand, and drops what then does not fit."""
         place, size = np.concatenate([self.place, place]), np.concatenate([self.size, size])
-        text = np.concatenate([self.text, text])
+        key, text = np.concatenate([self.key, key]), np.concatenate([self.text, text])
         order = np.lexsort((place[:, 1], place[:, 0]))
         over = np.flatnonzero(np.cumsum(size[order] + ROW) > self.room)
         if len(over) and _before(place[order[over[0]]], self.floor):
             self.floor = place[order[over[0]]].copy()
         order = order[: _count_before(place[order], self.floor)]
-        self.place, self.size, self.text = place[order], size[order], _pick(text, size, order)
+        self.place, self.key, self.size = place[order], key[order], size[order]
+        self.text = _pick(text, size, order)
 
 
 def beginnings(text: pa.Array, longest: int) -> tuple[npt.NDArray[np.uint8], Counts]:

@@ -101,6 +101,10 @@ def writing(uri: str, names: tuple[str, ...]) -> Iterator[ScoreWriter]:
             writer.close()
 
 
+def file_name(shard: int, unit: int) -> str:
+    return f"{shard:05d}-{unit:05d}.parquet"
+
+
 def find(uri: str) -> ScoreFile | None:
     """The score file under this address, if it was finished."""
     if not storage.exists(uri):

@@ -1,7 +1,7 @@
 """One unit of the corpus, scored: read, measured, scored, written to the score store."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from assay.native import kernels
 from assay.selectors import quarantine, scores, storage
+from assay.selectors.earlier import Earlier
 from assay.selectors.errors import BrokenMethod
 from assay.selectors.records import Batch, Counts, Floats, Scored
 from assay.selectors.scores import ScoreFile
@@ -28,9 +29,10 @@ class Scoring:
     reading: Reading
     scorer: Scorer
     out: str
+    earlier: Earlier = field(default_factory=Earlier)
 
     def __call__(self, unit: Unit) -> ScoreFile:
-        uri = storage.join(self.out, "scores", f"{unit.shard:05d}-{unit.number:05d}.parquet")
+        uri = storage.join(self.out, "scores", scores.file_name(unit.shard, unit.number))
         if finished := scores.find(uri):
             return finished
         reasons: Counter[str] = Counter()
@@ -43,7 +45,8 @@ class Scoring:
                     reasons.update(bad.reason for bad in read.bad)
                     bad_rows.extend(read.bad)
                     if len(read.batch):
-                        file.add(scored(read.batch, self.scorer, name))
+                        known = self.earlier.attached(read.batch, unit.number)
+                        file.add(scored(known, self.scorer, name))
             file.note_bad_rows(reasons)
         return file.finished()
 

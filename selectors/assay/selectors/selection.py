@@ -18,8 +18,9 @@ import numpy as np
 import pyarrow as pa
 
 from assay.native import kernels
-from assay.selectors import budget, catalog, manifest, shards, spec, storage, writing
+from assay.selectors import budget, catalog, earlier, manifest, shards, spec, storage, writing
 from assay.selectors.budget import Budget
+from assay.selectors.earlier import Opened
 from assay.selectors.errors import (
     BadBudget,
     BadRequest,
@@ -107,6 +108,7 @@ class Ground:
     targets: Mapping[str, Corpus]
     names: tuple[str, ...]  # of the raw shards, from their common folder
     request: Mapping[str, Any]
+    known: Opened  # earlier selections whose scores are used
 
 
 def select(asked: Spec, means: Means | None = None, fresh: bool = False) -> Manifest:
@@ -151,7 +153,9 @@ def survey(asked: Spec, means: Means) -> Ground:
     _check_outside(wanted)
     names = _names(raw)
     request = _request(wanted, raw, names, targets, means)
-    return Ground(wanted, selector, raw, targets, names, request)
+    known = earlier.survey(wanted.scores, request["inputs"]["raw"])
+    request["inputs"]["scores"] = dict(known.request)
+    return Ground(wanted, selector, raw, targets, names, request, known)
 
 
 def _check_outside(wanted: Spec) -> None:
@@ -174,7 +178,7 @@ def _carry_out(ground: Ground, means: Means, begun: float) -> Manifest:
     kept = _tally(ground, rule, files, means)
     parts = _write(ground, rule, kept, nearest(rule, choosing), means)
     content = _content(ground, scorer, rule, files, parts)
-    warnings = [*_warnings(files, asked, content)]
+    warnings = [*_warnings(files, asked, content, bool(ground.spec.stages))]
     outcome = Outcome(ground.spec, scorer, rule, content, tuple(parts))
     warnings += write_report(outcome, folding(ground, means, files, parts))
     run = _run(ground, means, begun)
@@ -194,6 +198,7 @@ def folding(
     streams |= {f"target/{name}": stream for name, stream in targets.items()}
     if targets:
         streams["target"] = Several(tuple(targets.values()))
+    streams |= ground.known.streams
     if files:
         streams["scores"] = Scores(tuple(files))
     if parts:
@@ -210,7 +215,8 @@ def folding(
 
 def _score(ground: Ground, scorer: Scorer, means: Means) -> list[ScoreFile]:
     asked, units = ground.spec, ground.raw.units
-    scoring = Scoring(ground.raw, ground.names, asked.reading, scorer, asked.out)
+    known = ground.known.earlier
+    scoring = Scoring(ground.raw, ground.names, asked.reading, scorer, asked.out, known)
     means.progress.begin("scoring", sum(unit.bytes for unit in units))
     files: list[ScoreFile] = []
     for unit, file in zip(units, means.map(scoring, units), strict=True):
@@ -434,12 +440,13 @@ def _run(ground: Ground, means: Means, begun: float) -> dict[str, Any]:
         "platform": platform.platform(),
         "raw": [shard.uri for shard in ground.raw.shards],
         "target": {n: [s.uri for s in c.shards] for n, c in ground.targets.items()},
+        "scores": dict(ground.known.places),
         "max_bad_rows": ground.spec.max_bad_rows,
     }
 
 
 def _warnings(
-    files: Sequence[ScoreFile], asked: Budget, content: Mapping[str, Any]
+    files: Sequence[ScoreFile], asked: Budget, content: Mapping[str, Any], staged: bool
 ) -> Iterator[str]:
     bad = sum(file.bad_rows for file in files)
     if bad:
@@ -449,7 +456,7 @@ def _warnings(
     limit = asked.limit(content["corpus"][unit])
     if limit > content["corpus"][unit]:
         yield f"the budget is more than the corpus holds: {content['corpus'][unit]} {unit}"
-    elif spent[unit] < 0.9 * limit:
+    elif spent[unit] < 0.9 * limit and not (staged and asked.share):  # a share of what is left
         yield f"{spent[unit]} of {limit} {unit} are spent: what comes next does not fit or may not"
 
 

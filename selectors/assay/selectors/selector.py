@@ -62,7 +62,8 @@ class Fold(Protocol):
         ...
 
     def __call__(self, stream: str, empty: S, /) -> S:
-        """The summary of a whole stream: "raw", "target", "target/NAME" or "scores"."""
+        """The summary of a whole stream: "raw", "target", "target/NAME", "scores", or "scores/NAME"
+        of an earlier selection."""
         ...
 
 

@@ -30,6 +30,9 @@ class Spec:
     target: Mapping[str, Uris] = field(default_factory=dict)  # name -> URIs
     settings: Mapping[str, Any] = field(default_factory=dict)
     stages: tuple[Mapping[str, Any], ...] = ()  # each {"method": ..., "settings": {...}}, in turn
+    scores: Mapping[str, str] = field(
+        default_factory=dict
+    )  # name -> folder of an earlier selection
     seed: int = 0
     text_column: str = "text"
     id_column: str | None = None  # None: "id" where there is one, else a hash of the text
@@ -94,6 +97,7 @@ def from_mapping(values: Mapping[str, Any], where: str) -> Spec:
     if not isinstance(plain["target"], Mapping):
         plain["target"] = named_targets(plain["target"])
     plain["stages"] = tuple(_stage(stage) for stage in plain.get("stages") or ())
+    plain["scores"] = named_runs(plain.get("scores") or {}, where)
     for name in ("method", "budget", "out"):
         plain[name] = str(plain.get(name) or "")
     try:
@@ -127,6 +131,17 @@ def named_targets(given: Uris) -> dict[str, Uris]:
         name, uri = _name_of(str(entry))
         named[name] = (*named.get(name, ()), uri)
     return named
+
+
+def named_runs(given: Any, where: str) -> dict[str, str]:
+    """--scores NAME=RUN ..., or the same as a table."""
+    if isinstance(given, Mapping):
+        return {str(name): str(uri) for name, uri in given.items()}
+    pairs = [str(entry).partition("=") for entry in _listed(given)]
+    for name, equals, uri in pairs:
+        if not (name and equals and uri):
+            raise BadSetting(f"{where}: scores: {name!r}: write it as --scores NAME=RUN")
+    return {name: uri for name, _, uri in pairs}
 
 
 def _name_of(entry: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from assay.selectors.budget import Budget
 from assay.selectors.choice import AllOf
-from assay.selectors.records import Batch, Floats, Mask, Scored
+from assay.selectors.records import STAGE, Batch, Floats, Mask, Scored
 from assay.selectors.selector import (
     Explains,
     ExplainsChoice,
@@ -26,7 +26,6 @@ from assay.selectors.selector import (
     Statistic,
 )
 
-MARK = "stage."  # begins the columns of all stages but the last
 LAST = "last"  # what the stage that spends the budget is called in the manifest
 EVERYTHING = Budget(1.0, "docs", share=True)
 
@@ -39,7 +38,7 @@ class Stage:
     selector: Selector
 
     def column(self, own: str) -> str:
-        return f"{MARK}{self.name}.{own}" if self.name else own
+        return f"{STAGE}{self.name}.{own}" if self.name else own
 
 
 @dataclass(frozen=True)
@@ -215,4 +214,4 @@ def _belongs(name: str, stage: Stage) -> bool:
 
 
 def _of_a_filter(name: str) -> bool:
-    return name.startswith(MARK)
+    return name.startswith(STAGE)

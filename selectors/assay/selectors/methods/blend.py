@@ -2,27 +2,29 @@
 
 Scores of different methods have no common unit, ranks have: the share of the raw pool that a
 score beats. The ranks are read off a sample of the pool, the same in any shards and order. This is
-Borda's count with weights; what it brings is measured in docs/methods.md.
+Borda's count with weights; what it brings is measured in docs/methods.md. A method is fitted and
+scored here, or its scores are taken from the score store of an earlier selection of the corpus.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any, cast
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from assay.native import kernels
 from assay.selectors import catalog
 from assay.selectors.budget import Budget
-from assay.selectors.choice import top
-from assay.selectors.errors import BadSetting
-from assay.selectors.records import Batch, Floats, score_names
+from assay.selectors.choice import mix, top
+from assay.selectors.errors import BadSetting, UnknownName
+from assay.selectors.records import Batch, Floats, Ids, Scored, best, score_names
 from assay.selectors.sampling import Sample
 from assay.selectors.selector import Explains, ExplainsChoice, Fold, Rule, Scorer, Selector
 
 LONGEST = 1 << 20  # bytes of a sampled text: some methods look far into a document
+STORE = "scores/"  # begins the name of an ingredient that an earlier selection scored
+ROWS = 1 << 16  # scores of such a one that its ranks are read off
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,10 @@ class Blend:
 
     methods: Annotated[
         str,
-        Field(description="NAME[:WEIGHT][:SETTING=VALUE ...] of each method, commas between them"),
+        Field(
+            description="NAME[:WEIGHT][:SETTING=VALUE ...] of each method, commas between them; "
+            "scores/RUN[/COLUMN][:WEIGHT] of what --scores RUN=FOLDER names"
+        ),
     ] = "dsir,classifier"
     sample: Annotated[
         int, Field(ge=1, le=1024, description="MiB of raw text that the ranks are read off")
@@ -41,17 +46,29 @@ class Blend:
         ingredients(self.methods)
 
     def fit(self, fold: Fold) -> "Ranks":
-        fitted = [(part, part.selector.fit(fold)) for part in ingredients(self.methods)]
-        seen = fold("raw", Sample(self.sample << 20, LONGEST, fold.seed))
-        batch = as_batch(seen)
-        parts = tuple(
-            Part(part.name, part.weight, scorer, Curve.of(overall(scorer, scorer.score(batch))))
-            for part, scorer in fitted
-        )
-        return Ranks(parts)
+        wanted = ingredients(self.methods)
+        known = [self._known(one, fold) for one in wanted if isinstance(one.source, Stored)]
+        fitted = self._fitted([one for one in wanted if not isinstance(one.source, Stored)], fold)
+        parts = {part.name: part for part in (*known, *fitted)}
+        return Ranks(tuple(parts[one.name] for one in wanted))
 
     def choose(self, budget: Budget, fold: Fold) -> Rule:
         return top(budget, fold)
+
+    def _known(self, one: "Ingredient", fold: Fold) -> "Part":
+        """Of an earlier selection: the ranks are read off its store, no text is needed."""
+        stored = cast(Stored, one.source)
+        sample = fold(f"{STORE}{stored.run}", ColumnSample(stored.column, ROWS, fold.seed))
+        return Part(one.name, one.weight, stored, Curve.of(sample.score))
+
+    def _fitted(self, some: list["Ingredient"], fold: Fold) -> list["Part"]:
+        scorers = [cast(Selector, one.source).fit(fold) for one in some]
+        if not scorers:
+            return []
+        batch = as_batch(fold("raw", Sample(self.sample << 20, LONGEST, fold.seed)))
+        curves = [Curve.of(overall(scorer, scorer.score(batch))) for scorer in scorers]
+        pairs = zip(some, scorers, curves, strict=True)
+        return [Part(one.name, one.weight, scorer, curve) for one, scorer, curve in pairs]
 
 
 # What is blended ---------------------------------------------------------------------
@@ -59,11 +76,11 @@ class Blend:
 
 @dataclass(frozen=True)
 class Ingredient:
-    """A method, and how much its rank counts."""
+    """A method or a column of an earlier selection, and how much its rank counts."""
 
     name: str
     weight: float
-    selector: Selector
+    source: "Selector | Stored"
 
 
 def ingredients(methods: str) -> list[Ingredient]:
@@ -79,8 +96,21 @@ def ingredients(methods: str) -> list[Ingredient]:
                 f"between methods"
             )
         weight = _weight(weights[0], text) if weights else 1.0
-        found.append(Ingredient(_numbered(name, found), weight, _scoring(name, settings)))
+        source = _source(name, settings)
+        found.append(Ingredient(_numbered(name.removeprefix(STORE), found), weight, source))
     return found
+
+
+def _source(name: str, settings: Mapping[str, str]) -> "Selector | Stored":
+    if not name.startswith(STORE):
+        return _scoring(name, settings)
+    run, _, column = name.removeprefix(STORE).partition("/")
+    if not run or settings:
+        raise BadSetting(
+            f"methods: {name!r}: write {STORE}RUN or {STORE}RUN/COLUMN, with a weight but without "
+            f"settings: what an earlier selection scored is taken as it is"
+        )
+    return Stored(run, column)
 
 
 def _setting(word: str, text: str) -> tuple[str, str]:
@@ -116,11 +146,10 @@ def _scoring(name: str, settings: Mapping[str, str]) -> Selector:
 
 
 def as_batch(seen: Sample) -> Batch:
-    """Sampled texts as documents; of what a scorer may look at, the text alone is real."""
+    """Sampled texts as documents; of an id its hash, the key, is all that is known."""
     text = seen.texts()
-    names = pa.array([str(number) for number in range(len(text))], pa.string())
-    rows = np.arange(len(text), dtype=np.int64)
-    return Batch(text, names, kernels.fingerprint(names, seed=0), rows, 0)
+    names = pa.array([f"{key:016x}" for key in seen.key.tolist()], pa.string())
+    return Batch(text, names, seen.key, np.arange(len(text), dtype=np.int64), 0)
 
 
 def overall(scorer: Scorer, scores: Floats) -> Floats:
@@ -128,6 +157,49 @@ def overall(scorer: Scorer, scores: Floats) -> Floats:
     columns = scores if scores.ndim == 2 else scores[:, None]
     places = [scorer.names.index(name) for name in score_names(scorer.names)]
     return np.asarray(columns[:, places].max(axis=1), np.float64)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A column in the score store of an earlier selection, as a scorer."""
+
+    run: str
+    column: str = ""  # by default the one that ranks
+    names: tuple[str, ...] = ("score",)
+
+    def score(self, batch: Batch) -> Floats:
+        return column_of(batch.known[self.run], self.column)
+
+
+@dataclass
+class ColumnSample:
+    """The scores in one column of the documents whose ids hash lowest: at most `limit`."""
+
+    column: str
+    limit: int
+    seed: int
+    place: Ids = field(default_factory=lambda: np.zeros(0, np.uint64))
+    score: Floats = field(default_factory=lambda: np.zeros(0))
+
+    def add(self, scored: Scored) -> None:
+        self._extend(mix(scored.key, self.seed), column_of(scored, self.column))
+
+    def merge(self, other: "ColumnSample") -> None:
+        self._extend(other.place, other.score)
+
+    def _extend(self, place: Ids, score: Floats) -> None:
+        place, score = np.concatenate([self.place, place]), np.concatenate([self.score, score])
+        first = np.lexsort((score, place))[: self.limit]
+        self.place, self.score = place[first], score[first]
+
+
+def column_of(scored: Scored, name: str) -> Floats:
+    if not name:
+        return best(scored)
+    if name not in scored.names:
+        known = list(scored.names)
+        raise UnknownName(f"the score store has no column {name!r}{catalog.hint(name, known)}")
+    return scored.scores[:, scored.names.index(name)]
 
 
 # Ranks -------------------------------------------------------------------------------
@@ -204,6 +276,8 @@ class Ranks:
         """Each method's score, rank and weight, and what the method itself says."""
         told: dict[str, Any] = {"blend": {}}
         for part in self.parts:
+            if isinstance(part.scorer, Stored) and part.scorer.run not in batch.known:
+                continue  # a text that stands in no corpus
             score = overall(part.scorer, part.scorer.score(batch))
             rank = float(part.curve(score)[0])
             told["blend"][part.name] = {
