@@ -1,11 +1,15 @@
 """What the documents show works as they show it."""
 
+import glob
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+
+from assay.api import cli
 
 ROOT = Path(__file__).parents[1]
 
@@ -70,6 +74,34 @@ def test_a_plug_in_that_cannot_be_loaded_is_named(tmp_path):
     assert "Traceback" not in told.stderr
     everything = assay(tmp_path, "methods")
     assert everything.returncode == 0 and "dsir" in everything.stdout
+
+
+def commands(page):
+    """What a page shows after `$ assay`, with the lines that it shows as answers."""
+    blocks = "\n".join(re.findall(r"```\n(\$ assay .*?)```", page, re.DOTALL))
+    for shown in re.split(r"^\$ assay ", blocks.replace("\\\n", ""), flags=re.MULTILINE)[1:]:
+        typed, *answers = shown.splitlines()
+        yield typed, [line for line in answers if line.strip()]
+
+
+def in_shape(line):
+    """Without figures: times differ, and last digits may between processors."""
+    return re.sub(r"\s+", " ", re.sub(r"[-+]?\d[\d,.]*|-{2,}", "#", line)).strip()
+
+
+def test_the_page_of_stages_shows_what_is_answered(tmp_path, monkeypatch, capsys):
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    shown = list(commands((ROOT / "docs" / "stages.md").read_text()))
+    assert len(shown) >= 9
+    for typed, answers in shown:
+        words = [sorted(glob.glob(w)) if "*" in w else [w] for w in shlex.split(typed)]
+        code = cli.run([word for some in words for word in some])
+        told = capsys.readouterr()
+        assert code == 0, f"{typed}: {told.err}"
+        found = [in_shape(line) for line in told.out.splitlines()]
+        for line in answers:
+            assert in_shape(line) in found, f"{typed}: {line}"
 
 
 def test_every_link_between_the_documents_leads_somewhere():

@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from assay.api import cli
@@ -96,6 +98,8 @@ def test_a_setting_may_hold_commas(run, words, tmp_path):
         (("dsir", "dsri"), (), "did you mean 'dsir'"),
         (("dsir", "uniform", "dsir"), (), "named twice"),
         (("dsir:order=1",), (), "orders"),
+        (("dsir:1",), (), "dsir:1: write it as METHOD or METHOD:NAME=VALUE"),
+        (("dsir",), ("--stage", "lm:50%"), "lm:50%: write it as METHOD"),
         (("uniform",), ("--label", "sms"), "did you mean 'sums'"),
     ],
 )
@@ -111,12 +115,14 @@ def test_a_label_needs_a_column(run, corpus, tmp_path):
 
 
 def test_stages_are_typed_in_order(run, words, tmp_path):
-    stages = ("--dedup", "--stage", "quality:rules=gopher,failing=last")
-    code, _, said = run("select", "dsir", *words, *stages)
+    stages = ("--dedup", "--stage", "quality:rules=gopher,failing=last,keep=300docs")
+    code, told, said = run("select", "dsir", *words, *stages)
     assert code == 0, said
+    assert "stages: dedup left 800 of 800, quality left 300 of 800" in told
     request = json.loads((tmp_path / "o" / "manifest.json").read_text())["request"]
     assert [stage["method"] for stage in request["stages"]] == ["dedup", "quality"]
     assert request["stages"][1]["settings"]["failing"] == "last"
+    assert request["stages"][1]["keep"] == "300docs"
 
 
 def test_what_ended_a_documents_way_is_told_first(run, words, tmp_path):
@@ -132,3 +138,27 @@ def test_what_ended_a_documents_way_is_told_first(run, words, tmp_path):
 def test_a_stage_that_is_mistyped_is_a_usage_error(run, words):
     code, _, said = run("select", "dsir", *words, "--stage", "quality:rules")
     assert code == 2 and "Traceback" not in said
+
+
+def test_a_stage_that_keeps_the_best_says_what_was_asked(run, words, tmp_path):
+    out = tmp_path / "o"
+    code, told, _ = run("select", "dsir", *words, "--stage", "lm:keep=50%,least=-1.5")
+    assert code == 0 and "stages: lm left " in told
+    store = pq.read_table(next((out / "scores").glob("*.parquet")))
+    lowest = store["id"][int(np.argmin(store["stage.lm.score"].to_numpy()))].as_py()
+    said = run("explain", out, lowest)[1]
+    assert "ruled out by the stage lm: it left " in said and "-1.5 is asked for" in said
+    found = json.loads(run("explain", out, lowest, "--json")[1])
+    assert found["stage"]["left"] < found["stage"]["documents"] == 800
+
+
+def test_diff_names_the_stage_that_ruled_a_document_out(run, words, tmp_path):
+    shared = [str(word) if word != "20%" else "100%" for word in words[:-1]]
+    assert run("select", "dsir", *shared, tmp_path / "a")[0] == 0
+    assert run("select", "dsir", *shared, tmp_path / "b", "--stage", "quality")[0] == 0
+    found = json.loads(run("diff", tmp_path / "a", tmp_path / "b", "--json")[1])
+    because = found["only_a"]["because"]
+    assert because["ruled out by the other's stage quality"] == found["only_a"]["documents"] > 0
+    assert because["below the other's cut"] == found["only_b"]["documents"] == 0
+    said = run("diff", tmp_path / "a", tmp_path / "b")[1]
+    assert "stages: none in A, quality in B" in said and ", ruled out by quality" in said

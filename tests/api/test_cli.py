@@ -207,8 +207,8 @@ def test_diff_names_what_was_asked_differently_and_why_documents_differ(
         80,
         0,
     )
-    assert found["only_a"]["because"]["below its cut"] == 80
-    assert "below its cut" in run("diff", done, tmp_path / "b")[1]
+    assert found["only_a"]["because"]["below the other's cut"] == 80
+    assert "below the other's cut" in run("diff", done, tmp_path / "b")[1]
 
 
 def test_methods_and_doctor_show_what_is_there(run):

@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -9,11 +10,12 @@ import pytest
 from assay.jobs.executors import pool
 from assay.selectors import past, selection, spec
 from assay.selectors.budget import parse
-from assay.selectors.errors import BadSetting, Stopped, UnknownName
+from assay.selectors.errors import BadBudget, BadSetting, Stopped, UnknownName
 from assay.selectors.explain import explain
 from assay.selectors.records import score_names
 from assay.selectors.selection import Means
 from assay.selectors.spec import Spec
+from assay.selectors.stages import numbered
 from assay.selectors.whatif import what_if
 
 DEDUP = {"method": "dedup", "settings": {"near": False}}
@@ -101,6 +103,65 @@ def test_a_share_of_what_is_left_is_no_reason_to_warn(copies, target, tmp_path):
     )
 
 
+def test_a_stage_leaves_the_share_or_the_scores_that_are_asked_for(copies, target, tmp_path):
+    half = {"method": "lm", "keep": "50%"}
+    made = selection.select(asked(copies, target, tmp_path / "a", DEDUP, half, budget="100%"))
+    assert made.content["spent"]["documents"] == 400
+    told = made.content["cut"]["stages"]
+    assert (told["dedup"]["documents"], told["dedup"]["left"]) == (880, 800)
+    assert (told["lm"]["documents"], told["lm"]["left"]) == (800, 400)
+    least = float(np.sort(column(made, "stage.lm.score"))[440])
+    high = {"method": "lm", "least": least}
+    made = selection.select(asked(copies, target, tmp_path / "b", high, budget="100%"))
+    expected = int((column(made, "stage.lm.score") >= least).sum())
+    assert made.content["spent"]["documents"] == expected >= 440
+    assert min(kept_column(made, "stage.lm.score")) == least
+
+
+def column(made, name):
+    """Of the whole score store."""
+    files = past.reopen(made.folder).files
+    return np.concatenate([pq.read_table(file.uri)[name].to_numpy() for file in files])
+
+
+def kept_column(made, name):
+    wanted = set(kept(made)["assay_id"].to_pylist())
+    tables = [pq.read_table(file.uri) for file in past.reopen(made.folder).files]
+    rows = pa.concat_tables(tables).select(["id", name]).to_pylist()
+    return [row[name] for row in rows if row["id"] in wanted]
+
+
+def test_a_stage_with_limits_is_replayed_whoever_works(copies, target, tmp_path):
+    stages = (DEDUP, {"method": "lm", "keep": "50%", "least": -10.0})
+    made = selection.select(asked(copies, target, tmp_path / "a", *stages))
+    with pool("threads", 3) as means:
+        again = past.replay(made, str(tmp_path / "b"), Means(map=means))
+    assert again.digest == made.digest
+    fewer = selection.select(asked(copies, target, tmp_path / "c", *stages, budget="10%"))
+    assert set(kept(fewer)["id"].to_pylist()) < set(kept(made)["id"].to_pylist())
+
+
+@pytest.mark.parametrize(
+    ("stage", "error", "words"),
+    [
+        ({"method": "lm", "keep": "0docs"}, BadBudget, "the stage lm: keep: .*buys nothing"),
+        ({"method": "lm", "keep": 7}, BadBudget, "the stage lm: keep: .*no unit"),
+        ({"method": "lm", "least": "much"}, BadSetting, "the stage lm: least: 'much' is no score"),
+        ({"method": "lm", "least": float("nan")}, BadSetting, "is no score"),
+        ({"method": "lm", "keep": "0.01%"}, BadBudget, "the stage lm: .*less than one"),
+        ({"method": "lm", "least": 99}, BadBudget, "the stage lm leaves none of 880 documents"),
+    ],
+)
+def test_limits_that_cannot_be_are_named(copies, target, tmp_path, stage, error, words):
+    with pytest.raises(error, match=words):
+        selection.select(asked(copies, target, tmp_path / "o", stage))
+
+
+def test_methods_with_hyphens_are_numbered_too():
+    assert numbered("same-length", ["same", "same-length"]) == "same-length-2"
+    assert numbered("same", ["same-length"]) == "same"
+
+
 def test_scores_of_a_stage_do_not_rank():
     assert score_names(("stage.lm.score", "a", "b")) == ["a", "b"]
     assert score_names(("stage.dedup.score", "score.x", "score.y")) == ["score.x", "score.y"]
@@ -143,6 +204,7 @@ def test_a_chain_can_be_scored_by_a_folder_moved_elsewhere(copies, target, tmp_p
         [{"dedup": {}}],
         [{"method": "dedup"}],
         [{"method": "dedup", "settings": {"near": True}}],
+        [{"dedup": {"keep": "90%"}}],
     ],
 )
 def test_a_stage_is_written_in_several_ways(written):

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from assay.api import display
-from assay.api.select_command import assembled, means, resumed, select, stage_of
+from assay.api.select_command import assembled, means, method_of, resumed, select
 from assay.selectors.bakeoff import Entrant, tried
 from assay.selectors.bakeoff import bakeoff as compare
 from assay.selectors.errors import BadRequest
@@ -58,9 +58,9 @@ bakeoff = click.Command(
 
 def entrant(word: str) -> Entrant:
     """`dsir:orders=1` under the name that its folder carries."""
-    stage = stage_of(word)
+    method, settings = method_of(word)
     name = word.replace(":", "-").replace("=", "-").replace(",", "-").replace("/", "-")
-    return Entrant(name, stage["method"], stage["settings"])
+    return Entrant(name, method, settings)
 
 
 def told(found: Mapping[str, Any]) -> str:

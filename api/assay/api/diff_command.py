@@ -27,7 +27,10 @@ def told_difference(found: Mapping[str, Any]) -> str:
     for side, name in (("only_a", "A"), ("only_b", "B")):
         one = found[side]
         because = ", ".join(f"{display.number(n)} {why}" for why, n in one["because"].items() if n)
-        lines.append(f"only in {name}: {display.number(one['documents'])}" + _in_brackets(because))
+        lines.append(
+            f"only in {name}: {display.number(one['documents'])}"
+            + (f" ({because})" if because else "")
+        )
         lines += [f"  {_difference_line(example)}" for example in one["examples"][:5]]
     told_causes = [*found["asked"], *found["inputs"], *found["versions"]]
     return "\n".join(
@@ -38,8 +41,5 @@ def told_difference(found: Mapping[str, Any]) -> str:
 def _difference_line(example: Mapping[str, Any]) -> str:
     there = example["score_in_the_other"]
     other = "no score" if there is None else f"{there:.6g}"
-    return f"{example['id']}: score {example['score']:.6g}, in the other {other}"
-
-
-def _in_brackets(text: str) -> str:
-    return f" ({text} of the other)" if text else ""
+    out = f", ruled out by {example['ruled_out_by']}" if example["ruled_out_by"] else ""
+    return f"{example['id']}: score {example['score']:.6g}, in the other {other}{out}"

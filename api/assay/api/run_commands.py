@@ -144,12 +144,22 @@ def told_reasons(found: Mapping[str, Any]) -> str:
         lines.append(f"{found['same_id']} more documents carry this id; this is the first")
     because, out = dict(found["because"]), found["ruled_out_by"]
     if out:  # what ended its way comes first
-        lines += [f"ruled out by the stage {out}", *told_because(because.pop(out, {}))]
+        lines += [told_stage(found, out), *told_because(because.pop(out, {}))]
     lines += told_ranks(because.get("blend", {})) + told_because(because)
     for name in (name for name, said in because.items() if isinstance(said, Mapping)):
         if said := told_because(because[name]):
             lines += ["", f"{name}:", *said]
     return "\n".join(lines)
+
+
+def told_stage(found: Mapping[str, Any], out: str) -> str:
+    """What ended a document's way, and how many others'."""
+    stage, score = found["stage"], found["scores"].get(f"stage.{out}.score")
+    left = f"it left {display.number(stage['left'])} of {display.number(stage['documents'])}"
+    least = f", {stage['least']:.6g} is asked for" if "least" in stage else ""
+    ranked = stage.get("order") == "score" and score is not None
+    scored = f", its score there {score:.6g}{least}" if ranked else ""
+    return f"ruled out by the stage {out}: {left}{scored}"
 
 
 def told_because(because: Mapping[str, Any]) -> list[str]:

@@ -48,7 +48,8 @@ NEXT = re.compile(r",(?=[A-Za-z_][\w.-]*=)")  # a comma that ends a setting: ano
     "stages",
     multiple=True,
     metavar="METHOD[:NAME=VALUE,...]",
-    help="Rule documents out by another method first; may be repeated, in order.",
+    help="Rule documents out by another method first; may be repeated, in order. keep=AMOUNT and "
+    "least=SCORE say how much it leaves: --stage lm:keep=50%.",
 )
 @click.option(
     "--scores",
@@ -107,18 +108,23 @@ def assembled(given: Mapping[str, Any]) -> Spec:
     values["settings"] = dict(settings_there)
     for entry in given["settings_"]:
         put(values["settings"], entry)
-    if stages := [*(["dedup"] if given["dedup"] else []), *map(stage_of, given["stages"])]:
+    typed = [{name: settings} for name, settings in map(method_of, given["stages"])]
+    if stages := [*(["dedup"] if given["dedup"] else []), *typed]:
         values["stages"] = stages
     return spec.from_mapping(values, where)
 
 
-def stage_of(entry: str) -> dict[str, Any]:
-    """`quality:rules=gopher,...` as a stage."""
+def method_of(entry: str) -> tuple[str, dict[str, Any]]:
+    """`quality:rules=gopher,...` as a method's name and settings."""
     name, _, rest = entry.partition(":")
     values: dict[str, Any] = {}
     for pair in NEXT.split(rest) if rest else []:
+        if "=" not in pair:
+            raise BadSetting(
+                f"{entry}: write it as METHOD or METHOD:NAME=VALUE,...; found {pair!r}"
+            )
         put(values, pair)
-    return {"method": name, "settings": values}
+    return name, values
 
 
 def put(into: dict[str, Any], entry: str) -> None:
@@ -192,6 +198,7 @@ def told(made: Manifest) -> str:
         f"({display.size(spent['bytes'])} of {display.size(corpus['bytes'])}, "
         f"{display.number(spent['tokens'])} of {display.number(corpus['tokens'])} tokens) "
         f"in {display.duration(run['seconds'])}",
+        *told_stages(content["cut"].get("stages", {})),
         f"budget {request['budget']}, seed {request['seed']}, digest {made.digest}",
         *(f"warning: {warning}" for warning in content["warnings"]),
         f"subset    {display.place(made.uri('part-*.parquet'))} ({len(content['parts'])})",
@@ -199,6 +206,12 @@ def told(made: Manifest) -> str:
         f"manifest  {display.place(made.uri(manifest.NAME))}",
     ]
     return "\n".join(lines)
+
+
+def told_stages(stages: Mapping[str, Any]) -> list[str]:
+    found = [(name, one["left"], one["documents"]) for name, one in stages.items() if "left" in one]
+    told = (f"{name} left {display.number(n)} of {display.number(of)}" for name, n, of in found)
+    return ["stages: " + ", ".join(told)] if found else []
 
 
 def told_estimate(found: Mapping[str, Any]) -> str:

@@ -62,10 +62,12 @@ def explain(past: Past, document: str, means: Means, raw: tuple[str, ...] = ()) 
     scorer = past.selector.fit(fold)
     read = partial(_document, ground)
     batch = read(int(found.shard[0]), int(found.row[0]))
+    out = rule.ended(found)[0] if isinstance(rule, Passed) else None
     return {
         "id": document,
         "kept": bool(rule.keep(found)[0]),
-        "ruled_out_by": rule.ruled_out_by(found) if isinstance(rule, Passed) else None,
+        "ruled_out_by": out,
+        "stage": rule.describe()["stages"][out] if out else None,
         "score": _number(best(found)[0]),
         "scores": {n: _number(found.scores[0, i]) for i, n in enumerate(found.names)},
         "lowest_kept": _number(place.lowest_kept),

@@ -5,7 +5,7 @@ text is touched. Columns: id, shard, row, key, content, bytes, tokens, source, a
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -113,10 +113,11 @@ def find(uri: str) -> ScoreFile | None:
     return _score_file(uri, json.loads(metadata[NOTE]))
 
 
-def read(uri: str) -> Iterator[Scored]:
-    """A unit's rows, in batches of bounded size."""
+def read(uri: str, names: Sequence[str] | None = None) -> Iterator[Scored]:
+    """A unit's rows, in batches of bounded size; with all score columns, or with some."""
     file = pq.ParquetFile(storage.open_input(uri), pre_buffer=False)
-    for batch in file.iter_batches(batch_size=ROWS, use_threads=False):
+    columns = None if names is None else [*FIXED, *names]
+    for batch in file.iter_batches(batch_size=ROWS, columns=columns, use_threads=False):
         yield from_batch(batch)
 
 

@@ -1,5 +1,6 @@
 """What is asked of a selection: a value that can be written in a file."""
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -10,12 +11,13 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from assay.selectors import budget, catalog, storage
-from assay.selectors.errors import BadRequest, BadSetting, UnknownName
+from assay.selectors.errors import BadBudget, BadRequest, BadSetting, UnknownName
 from assay.selectors.selector import Selector
 from assay.selectors.shards import Reading
-from assay.selectors.stages import chain
+from assay.selectors.stages import EVERYTHING, Stage, chain
 
 Uris = tuple[str, ...]
+OF_A_STAGE = ("keep", "least")  # beside the settings of its method
 LONGEST_NAME = 100  # characters of a target's name: file systems take 255 bytes of a file's
 
 
@@ -29,7 +31,7 @@ class Spec:
     out: str
     target: Mapping[str, Uris] = field(default_factory=dict)  # name -> URIs
     settings: Mapping[str, Any] = field(default_factory=dict)
-    stages: tuple[Mapping[str, Any], ...] = ()  # each {"method": ..., "settings": {...}}, in turn
+    stages: tuple[Mapping[str, Any], ...] = ()  # {"method": ..., "settings": {...}, ...}, in turn
     scores: Mapping[str, str] = field(
         default_factory=dict
     )  # name -> folder of an earlier selection
@@ -72,17 +74,48 @@ def selector_of(
     last = catalog.build(method, settings)
     if not stages:
         return last
-    built = [(str(s["method"]), catalog.build(str(s["method"]), s["settings"])) for s in stages]
-    return chain(built, last)
+    return chain([_built(stage) for stage in stages], last)
+
+
+def _built(stage: Mapping[str, Any]) -> Stage:
+    selector = catalog.build(stage["method"], stage["settings"])
+    keep = budget.parse(stage["keep"]) if "keep" in stage else EVERYTHING
+    return Stage(stage["method"], selector, keep, stage.get("least"))
 
 
 def _filled(stage: Mapping[str, Any]) -> dict[str, Any]:
     """A stage with every default of its method."""
-    known = {"method", "settings"}
-    if "method" not in stage or set(stage) - known:
-        raise BadSetting(f"a stage is {{method: NAME, settings: {{...}}}}; found {dict(stage)!r}")
-    made = catalog.build(str(stage["method"]), stage.get("settings") or {})
-    return {"method": str(stage["method"]), "settings": catalog.settings_of(made)}
+    if "method" not in stage or set(stage) - {"method", "settings", *OF_A_STAGE}:
+        raise BadSetting(
+            f"a stage is {{method: NAME, settings: {{...}}, keep: AMOUNT, least: SCORE}}, of which "
+            f"the method must be there; found {dict(stage)!r}"
+        )
+    name = str(stage["method"])
+    settings = catalog.settings_of(catalog.build(name, stage.get("settings") or {}))
+    return {"method": name, "settings": settings} | _limits(name, stage)
+
+
+def _limits(name: str, stage: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stage leaves of that which its method does not rule out, where it is asked for."""
+    found: dict[str, Any] = {}
+    if "keep" in stage:
+        try:
+            found["keep"] = str(budget.parse(str(stage["keep"])))
+        except BadBudget as cause:
+            raise BadBudget(f"the stage {name}: keep: {cause}") from cause
+    if "least" in stage:
+        found["least"] = _score(name, stage["least"])
+    return found
+
+
+def _score(name: str, value: Any) -> float:
+    try:
+        score = float(value)
+    except (TypeError, ValueError):
+        score = math.nan
+    if not math.isfinite(score):
+        raise BadSetting(f"the stage {name}: least: {value!r} is no score: a number is asked for")
+    return score
 
 
 def from_mapping(values: Mapping[str, Any], where: str) -> Spec:
@@ -152,12 +185,17 @@ def _name_of(entry: str) -> tuple[str, str]:
 
 
 def _stage(value: Any) -> Any:
-    """`dedup`, `{dedup: {near: true}}` and `{method: dedup, settings: {near: true}}` are one."""
+    """`dedup`, `{dedup: {near: true}}` and `{method: dedup, settings: {near: true}}` are one, and
+    so are `{lm: {keep: 50%}}` and `{method: lm, keep: 50%}`."""
     if isinstance(value, str):
         return {"method": value, "settings": {}}
     if isinstance(value, Mapping) and len(value) == 1 and "method" not in value:
-        name, settings = next(iter(value.items()))
-        return {"method": name, "settings": settings or {}}
+        name, given = next(iter(value.items()))
+        if given is not None and not isinstance(given, Mapping):
+            return value  # refused by its words
+        settings = dict(given or {})
+        limits = {key: settings.pop(key) for key in OF_A_STAGE if key in settings}
+        return {"method": name, "settings": settings} | limits
     return value
 
 

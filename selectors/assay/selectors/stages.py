@@ -3,17 +3,22 @@
 All are fitted on the whole corpus and scored in one pass, so every choice and every what-if is read
 from the score store alone. Columns of a stage are called stage.NAME.COLUMN there;
 the last stage's keep their names.
+
+A stage leaves what its method does not rule out; of that, where it is asked for, a budget of its
+own (`keep`) and what reaches a score (`least`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
 
 from assay.selectors.budget import Budget
 from assay.selectors.choice import AllOf
-from assay.selectors.records import STAGE, Batch, Floats, Mask, Scored
+from assay.selectors.errors import BadBudget
+from assay.selectors.records import STAGE, Batch, Counts, Floats, Mask, Scored, best
 from assay.selectors.selector import (
     Explains,
     ExplainsChoice,
@@ -36,6 +41,8 @@ class Stage:
 
     name: str
     selector: Selector
+    keep: Budget = EVERYTHING
+    least: float | None = None
 
     def column(self, own: str) -> str:
         return f"{STAGE}{self.name}.{own}" if self.name else own
@@ -57,12 +64,24 @@ class Chain:
 
     def choose(self, budget: Budget, fold: Fold) -> Rule:
         rules: tuple[Rule, ...] = ()
-        for stage in self.stages:
-            amount = budget if not stage.name else EVERYTHING
-            seen = Remaining(fold, AllOf(rules), stage)
-            rules = (*rules, OfStage(stage, stage.selector.choose(amount, seen)))
+        for stage in self.filters:
+            rules = (*rules, ruled(stage, Remaining(fold, AllOf(rules), stage)))
+        left = self._left(rules, fold)
+        end = Stage("", self.last)
+        own = self.last.choose(budget, Remaining(fold, AllOf(rules), end))
         names = tuple(stage.name or LAST for stage in self.stages)
-        return Passed(AllOf(rules), names)
+        return Passed(AllOf((*rules, OfStage(end, own))), names, left)
+
+    def _left(self, rules: tuple[Rule, ...], fold: Fold) -> tuple[int, ...]:
+        """How many documents there are, and how many are left behind each filter."""
+        found = fold("scores", Left(rules, np.zeros(1 + len(rules), np.int64))).documents
+        for stage, (seen, left) in zip(self.filters, pairwise(found.tolist()), strict=True):
+            if seen and not left:
+                raise BadBudget(
+                    f"the stage {stage.name} leaves none of {seen} documents: relax its settings, "
+                    f"or ask less of it"
+                )
+        return tuple(found.tolist())
 
     def explain_choice(self, document: Scored, fold: Fold, read: Read) -> dict[str, Any]:
         """What each stage says that the document came to: the last one's words, the others' under
@@ -78,18 +97,36 @@ class Chain:
                 said = stage.selector.explain_choice(own, seen, read)
                 told |= {stage.name: said} if stage.name else said
             if stage.name:
-                before = (*before, OfStage(stage, stage.selector.choose(EVERYTHING, seen)))
+                before = (*before, ruled(stage, seen))
         return told
 
 
-def chain(filters: Sequence[tuple[str, Selector]], last: Selector) -> Chain:
+def chain(filters: Sequence[Stage], last: Selector) -> Chain:
     """Stages under their methods' names; a method that comes again gets a number."""
-    names: list[str] = []
-    for name, _ in filters:
-        times = sum(known.split("-")[0] == name for known in names)
-        names.append(f"{name}-{times + 1}" if times else name)
-    pairs = zip(names, filters, strict=True)
-    return Chain(tuple(Stage(name, selector) for name, (_, selector) in pairs), last)
+    methods = [stage.name for stage in filters]
+    return Chain(
+        tuple(
+            replace(stage, name=numbered(stage.name, methods[:place]))
+            for place, stage in enumerate(filters)
+        ),
+        last,
+    )
+
+
+def numbered(name: str, before: Sequence[str]) -> str:
+    """A name that came before, with how many times it has now come."""
+    times = before.count(name)
+    return f"{name}-{times + 1}" if times else name
+
+
+def ruled(stage: Stage, seen: Fold) -> Rule:
+    """What a stage leaves of the documents that it sees."""
+    try:
+        rule = stage.selector.choose(stage.keep, seen)
+    except BadBudget as cause:
+        raise BadBudget(f"the stage {stage.name}: {cause}") from cause
+    both = rule if stage.least is None else Reaching(rule, stage.least)
+    return OfStage(stage, both)
 
 
 @dataclass(frozen=True)
@@ -129,6 +166,20 @@ class Stacked:
 
 
 @dataclass(frozen=True)
+class Reaching:
+    """Keeps what a rule keeps and what scores at least so much."""
+
+    rule: Rule
+    least: float
+
+    def keep(self, scored: Scored) -> Mask:
+        return self.rule.keep(scored) & (best(scored) >= self.least)
+
+    def describe(self) -> dict[str, Any]:
+        return self.rule.describe() | {"least": self.least}
+
+
+@dataclass(frozen=True)
 class OfStage:
     """A stage's rule, shown the stage's own columns."""
 
@@ -148,20 +199,28 @@ class Passed:
 
     rule: AllOf
     names: tuple[str, ...]
+    left: tuple[int, ...]  # documents: of the corpus, then behind each stage but the last
 
     def keep(self, scored: Scored) -> Mask:
         return self.rule.keep(scored)
 
-    def ruled_out_by(self, document: Scored) -> str | None:
-        """The stage at which a document's way ended; None where it is kept, or missed the cut."""
-        for name, rule in zip(self.names, self.rule.rules, strict=True):
-            if not rule.keep(document)[0]:
-                return None if name == LAST else name
-        return None
+    def ended(self, scored: Scored) -> list[str | None]:
+        """The stage at which each document's way ended; None where it met the budget's cut."""
+        found: list[str | None] = [None] * len(scored)
+        still = np.ones(len(scored), bool)
+        for name, rule in zip(self.names[:-1], self.rule.rules[:-1], strict=True):
+            keep = rule.keep(scored)
+            for place in np.flatnonzero(still & ~keep):
+                found[place] = name
+            still &= keep
+        return found
 
     def describe(self) -> dict[str, Any]:
         pairs = zip(self.names, self.rule.rules, strict=True)
-        return {"stages": {name: rule.describe() for name, rule in pairs}}
+        told = {name: rule.describe() for name, rule in pairs}
+        for name, (seen, left) in zip(self.names, pairwise(self.left), strict=False):
+            told[name] |= {"documents": seen, "left": left}
+        return {"stages": told}
 
 
 @dataclass(frozen=True)
@@ -200,6 +259,24 @@ class Seen:
 
     def merge(self, other: "Seen") -> None:
         self.summary.merge(other.summary)
+
+
+@dataclass
+class Left:
+    """How many documents there are, and how many each rule leaves of them."""
+
+    rules: tuple[Rule, ...]
+    documents: Counts
+
+    def add(self, scored: Scored) -> None:
+        self.documents[0] += len(scored)
+        keep = np.ones(len(scored), bool)
+        for place, rule in enumerate(self.rules, 1):
+            keep &= rule.keep(scored)
+            self.documents[place] += keep.sum()
+
+    def merge(self, other: "Left") -> None:
+        self.documents += other.documents
 
 
 def own_columns(scored: Scored, stage: Stage) -> Scored:

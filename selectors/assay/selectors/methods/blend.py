@@ -7,7 +7,7 @@ scored here, or its scores are taken from the score store of an earlier selectio
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, cast
 
 import numpy as np
@@ -21,6 +21,7 @@ from assay.selectors.errors import BadSetting, UnknownName
 from assay.selectors.records import Batch, Floats, Ids, Scored, best, score_names
 from assay.selectors.sampling import Sample
 from assay.selectors.selector import Explains, ExplainsChoice, Fold, Rule, Scorer, Selector
+from assay.selectors.stages import numbered
 
 LONGEST = 1 << 20  # bytes of a sampled text: some methods look far into a document
 STORE = "scores/"  # begins the name of an ingredient that an earlier selection scored
@@ -97,8 +98,9 @@ def ingredients(methods: str) -> list[Ingredient]:
             )
         weight = _weight(weights[0], text) if weights else 1.0
         source = _source(name, settings)
-        found.append(Ingredient(_numbered(name.removeprefix(STORE), found), weight, source))
-    return found
+        found.append(Ingredient(name.removeprefix(STORE), weight, source))
+    names = [one.name for one in found]
+    return [replace(one, name=numbered(one.name, names[:place])) for place, one in enumerate(found)]
 
 
 def _source(name: str, settings: Mapping[str, str]) -> "Selector | Stored":
@@ -128,11 +130,6 @@ def _weight(word: str, text: str) -> float:
     if not (0 < weight < float("inf")):
         raise BadSetting(f"methods: {text.strip()!r}: a weight is a finite number above 0")
     return weight
-
-
-def _numbered(name: str, before: list[Ingredient]) -> str:
-    times = sum(part.name.partition("-")[0] == name for part in before)
-    return f"{name}-{times + 1}" if times else name
 
 
 def _scoring(name: str, settings: Mapping[str, str]) -> Selector:
