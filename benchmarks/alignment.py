@@ -7,7 +7,8 @@
 FOLDER is the development pool, as in precision.py. Times are CPU seconds, user and system, of fit
 and scoring alone, the best of nine where a run takes less than a second (on a busy machine a short
 run hangs on what else runs); the reference's are those of its pool of one process. Spearman is
-against exact gzip-6 scores. Without --reference the exact scores stand in for it and no speed is compared.
+against exact gzip-6 scores. Without --reference the exact scores stand in for it and no speed is
+compared.
 (zip-fit 1.0.9 does not import without zstandard and brotli, which it does not ask for; its default,
 gzip at level 0, stores and does not compress, so level 6 is set; ids and scores it drops.)
 """
