@@ -201,9 +201,16 @@ def test_a_damaged_shard_is_named(method, odd, target, tmp_path):
     whole = (odd / "a.parquet").read_bytes()
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "cut.parquet").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(BadShard, match=r"cut\.parquet: truncated"):
-        select(method, tmp_path / "raw", target, tmp_path / "o")
-    assert not (tmp_path / "o" / "manifest.json").exists()
+    for raw, wanted in ((tmp_path / "raw", target), (odd, tmp_path / "raw")):
+        with pytest.raises(BadShard, match=r"cut\.parquet: truncated"):
+            select(method, raw, wanted, tmp_path / "o")
+        assert not (tmp_path / "o" / "manifest.json").exists()
+
+
+def test_a_target_of_texts_as_they_are_met_will_do(method, odd, corpus, tmp_path):
+    made = select(method, corpus, odd, tmp_path / "o")
+    assert made.content["spent"]["documents"] == 200
+    assert np.isfinite(kept(made)["assay_score"].to_numpy()).all()
 
 
 def test_scores_are_numbers(made):

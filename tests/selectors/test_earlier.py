@@ -146,7 +146,7 @@ def test_what_cannot_be_used_is_said(corpus, target, runs, tmp_path):
         with pytest.raises(error, match=words):
             selection.select(request)
 
-    refused(BadRequest, "scores/none.*--scores NAME=RUN", "scores/none")
+    refused(BadRequest, "scores/none.*--scores none=RUN", "scores/none")
     refused(
         UnknownName, "no column 'stat.word'.*did you mean 'stat.words'", "scores/rules/stat.word"
     )

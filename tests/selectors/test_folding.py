@@ -124,7 +124,7 @@ def test_another_question_gets_another_answer(tmp_path):
 
 
 def test_a_stream_that_is_not_there_is_named():
-    with pytest.raises(BadRequest, match="target: name one with --target"):
+    with pytest.raises(BadRequest, match="'target': name one with --target"):
         fold(Numbers([]))("target", Summary())
 
 

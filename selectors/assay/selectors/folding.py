@@ -91,8 +91,9 @@ class Folding:
         if name not in self.streams:
             known = ", ".join(sorted(self.streams)) or "none"
             need = ": name one with --target" if name.startswith("target") else ""
-            need = ": name it with --scores NAME=RUN" if name.startswith("scores/") else need
-            raise BadRequest(f"this method reads a {name}{need} (at hand: {known})")
+            if name.startswith("scores/"):
+                need = f": name it with --scores {name.partition('/')[2]}=RUN"
+            raise BadRequest(f"this method reads {name!r}{need} (at hand: {known})")
         return self.streams[name]
 
     def _record(self, stream: str, empty: Statistic) -> "Record":
