@@ -66,6 +66,16 @@ def test_stages_act_in_turn(copies, target, tmp_path):
     assert {"stage.dedup.score", "stage.quality.score", "score"} <= set(names)
 
 
+def test_a_stage_need_not_know_what_those_before_it_dropped(copies, target, tmp_path):
+    few = {"method": "lm", "keep": "20docs"}  # none of them in the last row groups
+    made = selection.select(asked(copies, target, tmp_path / "a", few, DEDUP, budget="100%"))
+    told = made.content["cut"]["stages"]
+    assert (told["lm"]["left"], told["dedup"]["documents"]) == (20, 20)
+    best = selection.select(asked(copies, target, tmp_path / "b", method="lm", budget="20docs"))
+    assert set(kept(made)["text"].to_pylist()) == set(kept(best)["text"].to_pylist())
+    assert len(kept(made)) == told["dedup"]["left"] == len(set(kept(best)["text"].to_pylist()))
+
+
 def test_the_bytes_do_not_depend_on_who_does_the_work(copies, target, tmp_path):
     digests = set()
     for number, (engine, workers) in enumerate(
