@@ -228,6 +228,10 @@ class Passed:
     def keep(self, scored: Scored) -> Mask:
         return self.rule.keep(scored)
 
+    def reached(self, scored: Scored) -> Mask:
+        """Which documents the last stage saw."""
+        return InTurn(self.rule.rules[:-1]).keep(scored)
+
     def ended(self, scored: Scored) -> list[str | None]:
         """The stage at which each document's way ended; None where it met the budget's cut."""
         found: list[str | None] = [None] * len(scored)
