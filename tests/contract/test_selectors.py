@@ -171,6 +171,14 @@ def test_another_budget_is_answered_as_a_selection_would(made, method, corpus, t
     assert names == ids(real)
 
 
+def test_as_a_stage_it_keeps_what_it_keeps_alone(method, corpus, target, tmp_path):
+    stage = {"method": method, "settings": {}, "keep": "100docs"}
+    alone = select(method, corpus, target, tmp_path / "a", budget="100docs")
+    staged = select("uniform", corpus, target, tmp_path / "b", budget="100%", stages=(stage,))
+    assert ids(staged) == ids(alone)
+    assert staged.content["cut"]["stages"][method]["left"] == len(ids(alone)) == 100
+
+
 def test_a_replay_comes_out_the_same(made, tmp_path):
     assert past.replay(made, str(tmp_path / "o"), Means()).digest == made.digest
 

@@ -8,7 +8,6 @@ from datasketch import MinHash, MinHashLSH
 
 from assay.jobs.executors import pool
 from assay.selectors import catalog, past, selection
-from assay.selectors.choice import AllOf
 from assay.selectors.clusters import Bands, Places, clusters
 from assay.selectors.errors import BadSetting
 from assay.selectors.explain import explain
@@ -16,6 +15,7 @@ from assay.selectors.methods.dedup import Dedup
 from assay.selectors.selection import Means
 from assay.selectors.sketch import Sketch, chance, fast_hash, shape
 from assay.selectors.spec import Spec
+from assay.selectors.stages import EVERYTHING, InTurn, Remaining, Stage
 
 VOCABULARY = [f"word{number}" for number in range(2000)]
 
@@ -111,7 +111,8 @@ def test_copies_that_a_stage_before_has_dropped_do_not_stay_for_others(tmp_path)
     made = select(shards(tmp_path / "raw", copies()), tmp_path / "o")
     fold = past.reopen(made.folder).fold(Means())
     among = Named("twin-")
-    rule = AllOf((among, Dedup().allow(fold, among)))
+    seen = Remaining(fold, among, Stage("", Dedup()))
+    rule = InTurn((among, Dedup().choose(EVERYTHING, seen)))
     files = past.reopen(made.folder).files
     kept = [rule.keep(scored) for file in files for scored in fold.streams["scores"].batches(file)]
     assert np.concatenate(kept).sum() == 10

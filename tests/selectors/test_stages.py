@@ -11,6 +11,7 @@ from assay.jobs.executors import pool
 from assay.selectors import past, selection, spec
 from assay.selectors.budget import parse
 from assay.selectors.errors import BadBudget, BadSetting, Stopped, UnknownName
+from assay.selectors.examples import nearest
 from assay.selectors.explain import explain
 from assay.selectors.records import score_names
 from assay.selectors.selection import Means
@@ -66,6 +67,16 @@ def test_stages_act_in_turn(copies, target, tmp_path):
     assert {"stage.dedup.score", "stage.quality.score", "score"} <= set(names)
 
 
+def test_a_stage_need_not_know_what_those_before_it_dropped(copies, target, tmp_path):
+    few = {"method": "lm", "keep": "20docs"}  # none of them in the last row groups
+    made = selection.select(asked(copies, target, tmp_path / "a", few, DEDUP, budget="100%"))
+    told = made.content["cut"]["stages"]
+    assert (told["lm"]["left"], told["dedup"]["documents"]) == (20, 20)
+    best = selection.select(asked(copies, target, tmp_path / "b", method="lm", budget="20docs"))
+    assert set(kept(made)["text"].to_pylist()) == set(kept(best)["text"].to_pylist())
+    assert len(kept(made)) == told["dedup"]["left"] == len(set(kept(best)["text"].to_pylist()))
+
+
 def test_the_bytes_do_not_depend_on_who_does_the_work(copies, target, tmp_path):
     digests = set()
     for number, (engine, workers) in enumerate(
@@ -92,6 +103,23 @@ def test_a_chain_that_is_stopped_goes_on(copies, target, tmp_path, monkeypatch):
             selection.select(request, Means(map=stopping))
     whole = selection.select(asked(copies, target, tmp_path / "b", DEDUP, LONG))
     assert selection.select(request).digest == whole.digest
+
+
+def test_what_a_stage_ruled_out_is_not_shown_as_near_the_cut(copies, target, tmp_path):
+    half = {"method": "lm", "keep": "50%"}
+    made = selection.select(asked(copies, target, tmp_path / "o", half, budget="10%"))
+    opened = past.reopen(made.folder)
+    rule = opened.rule(Means())
+    near = nearest(rule, opened.fold(Means()))
+    scores = opened.fold(Means()).streams["scores"]
+    ended = {
+        (int(shard), int(row)): stage
+        for unit in scores.units
+        for some in scores.batches(unit)
+        for shard, row, stage in zip(some.shard, some.row, rule.ended(some), strict=True)
+    }
+    assert sum(stage == "lm" for stage in ended.values()) == 440
+    assert len(near) == 80 and not any(ended[place] for place in near)
 
 
 def test_a_share_of_what_is_left_is_no_reason_to_warn(copies, target, tmp_path):

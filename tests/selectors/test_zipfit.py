@@ -143,6 +143,15 @@ def test_more_target_text_than_memory_should_hold_is_refused_or_sampled(memory, 
     assert (error > 0).all()
 
 
+def test_an_endless_target_text_is_compared_by_its_beginning_unless_all_are_asked_for(memory):
+    fold = memory.fold(target=["tide and wind", text(9, 500_000)])
+    longest = {
+        asked: max(map(len, catalog.build("zipfit", {"targets": asked}).fit(fold).targets))
+        for asked in (12, "all")
+    }
+    assert longest == {12: 1 << 20, "all": len(text(9, 500_000).encode())}
+
+
 def test_a_target_without_a_text_is_refused(memory):
     with pytest.raises(NothingToRead):
         catalog.build("zipfit", {}).fit(memory.fold())

@@ -143,22 +143,18 @@ class Bands:
         return np.where(found < 0, NOWHERE, np.abs(found).astype(np.uint64) << np.uint64(11))
 
 
-def clusters(
-    fold: Fold, near: Bucketing | None, memory: int, among: Rule | None = None
-) -> Clusters:
+def clusters(fold: Fold, near: Bucketing | None, memory: int) -> Clusters:
     """Equal texts first; then, of one of each, those that share a bucket of `near`.
 
-    `memory` is how many bytes the entries in hand may take; documents that `among` does not keep
-    take no part.
+    `memory` is how many bytes the entries in hand may take.
     """
     extents = fold("scores", Extents())
     found = Clusters(places := extents.places(), np.arange(places.rows))
     rank = fold("scores", Ranks(places)).whole()
-    part = (among,) if among else ()
-    _join(fold, found, rank, Buckets(places, Contents(), AllOf(part)), extents.documents, memory)
+    _join(fold, found, rank, Buckets(places, Contents(), AllOf(())), extents.documents, memory)
     if near is not None:
-        left = AllOf((*part, OneOfEach.of(found)))
-        _join(fold, found, rank, Buckets(places, near, left), extents.documents, memory)
+        one = OneOfEach.of(found)
+        _join(fold, found, rank, Buckets(places, near, one), extents.documents, memory)
     return found
 
 

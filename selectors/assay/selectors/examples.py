@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from assay.selectors.records import Counts, Floats, Ids, Mask, Scored, best
 from assay.selectors.selector import Fold, Rule
+from assay.selectors.stages import Passed
 
 SHOWN = 20  # documents shown on each side of the cut
 SPARE = 3  # times as many dropped ones are noted: those in units that are not read are not shown
@@ -25,7 +26,7 @@ class Nearest:
 
     def add(self, scored: Scored) -> None:
         score, kept = best(scored), self.rule.keep(scored)
-        may = kept | np.isfinite(score)
+        may = kept | (np.isfinite(score) & reached(self.rule, scored))
         some = scored.take(may)
         self._extend(score[may], kept[may], some.key, some.shard, some.row)
 
@@ -54,6 +55,11 @@ class Nearest:
         chosen = np.concatenate([kept, dropped])
         for name in ("score", "kept", "key", "shard", "row"):
             setattr(self, name, getattr(self, name)[chosen])
+
+
+def reached(rule: Rule, scored: Scored) -> Mask:
+    """Which documents the budget's cut was asked about: no stage had ruled them out before."""
+    return rule.reached(scored) if isinstance(rule, Passed) else np.ones(len(scored), bool)
 
 
 def nearest(rule: Rule, fold: Fold) -> frozenset[tuple[int, int]]:

@@ -8,7 +8,7 @@ A stage leaves what its method does not rule out; of that, where it is asked for
 own (`keep`) and what reaches a score (`least`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, cast
@@ -16,7 +16,6 @@ from typing import Any, cast
 import numpy as np
 
 from assay.selectors.budget import Budget
-from assay.selectors.choice import AllOf
 from assay.selectors.errors import BadBudget
 from assay.selectors.records import STAGE, Batch, Counts, Floats, Mask, Scored, best
 from assay.selectors.selector import (
@@ -65,12 +64,12 @@ class Chain:
     def choose(self, budget: Budget, fold: Fold) -> Rule:
         rules: tuple[Rule, ...] = ()
         for stage in self.filters:
-            rules = (*rules, ruled(stage, Remaining(fold, AllOf(rules), stage)))
+            rules = (*rules, ruled(stage, Remaining(fold, InTurn(rules), stage)))
         left = self._left(rules, fold)
         end = Stage("", self.last)
-        own = self.last.choose(budget, Remaining(fold, AllOf(rules), end))
+        own = self.last.choose(budget, Remaining(fold, InTurn(rules), end))
         names = tuple(stage.name or LAST for stage in self.stages)
-        return Passed(AllOf((*rules, OfStage(end, own))), names, left)
+        return Passed(InTurn((*rules, OfStage(end, own))), names, left)
 
     def _left(self, rules: tuple[Rule, ...], fold: Fold) -> tuple[int, ...]:
         """How many documents there are, and how many are left behind each filter."""
@@ -89,9 +88,9 @@ class Chain:
         told: dict[str, Any] = {}
         before: tuple[Rule, ...] = ()
         for stage in self.stages:
-            if not AllOf(before).keep(document)[0]:
+            if not InTurn(before).keep(document)[0]:
                 break
-            seen = Remaining(fold, AllOf(before), stage)
+            seen = Remaining(fold, InTurn(before), stage)
             if isinstance(stage.selector, ExplainsChoice):
                 own = own_columns(document, stage)
                 said = stage.selector.explain_choice(own, seen, read)
@@ -194,25 +193,52 @@ class OfStage:
 
 
 @dataclass(frozen=True)
+class InTurn:
+    """Keeps what all of several rules keep; each is shown only what the rules before it left, for
+    it may know of no other documents."""
+
+    rules: tuple[Rule, ...]
+
+    def keep(self, scored: Scored) -> Mask:
+        *_, left = self.steps(scored)
+        keep = np.zeros(len(scored), bool)
+        keep[left] = True
+        return keep
+
+    def steps(self, scored: Scored) -> Iterator[Counts]:
+        """The places of all rows, then of those that are left behind each rule."""
+        left = np.arange(len(scored))
+        yield left
+        for rule in self.rules:
+            left = left[rule.keep(scored.take(left))]
+            yield left
+
+    def describe(self) -> dict[str, Any]:
+        return {"in_turn": [rule.describe() for rule in self.rules]}
+
+
+@dataclass(frozen=True)
 class Passed:
     """Keeps what every stage keeps."""
 
-    rule: AllOf
+    rule: InTurn
     names: tuple[str, ...]
     left: tuple[int, ...]  # documents: of the corpus, then behind each stage but the last
 
     def keep(self, scored: Scored) -> Mask:
         return self.rule.keep(scored)
 
+    def reached(self, scored: Scored) -> Mask:
+        """Which documents the last stage saw."""
+        return InTurn(self.rule.rules[:-1]).keep(scored)
+
     def ended(self, scored: Scored) -> list[str | None]:
         """The stage at which each document's way ended; None where it met the budget's cut."""
         found: list[str | None] = [None] * len(scored)
-        still = np.ones(len(scored), bool)
-        for name, rule in zip(self.names[:-1], self.rule.rules[:-1], strict=True):
-            keep = rule.keep(scored)
-            for place in np.flatnonzero(still & ~keep):
+        steps = list(self.rule.steps(scored))[:-1]
+        for name, (seen, left) in zip(self.names, pairwise(steps), strict=False):
+            for place in np.setdiff1d(seen, left, assume_unique=True).tolist():
                 found[place] = name
-            still &= keep
         return found
 
     def describe(self) -> dict[str, Any]:
@@ -269,11 +295,7 @@ class Left:
     documents: Counts
 
     def add(self, scored: Scored) -> None:
-        self.documents[0] += len(scored)
-        keep = np.ones(len(scored), bool)
-        for place, rule in enumerate(self.rules, 1):
-            keep &= rule.keep(scored)
-            self.documents[place] += keep.sum()
+        self.documents += [len(left) for left in InTurn(self.rules).steps(scored)]
 
     def merge(self, other: "Left") -> None:
         self.documents += other.documents

@@ -68,11 +68,7 @@ class Dedup:
         return BandScores(self._sketch(), self.threshold, ("score", *self._bands()))
 
     def choose(self, budget: Budget, fold: Fold) -> Rule:
-        return top(budget, fold, Only(Sampled(fold.seed), self.allow(fold)))
-
-    def allow(self, fold: Fold, among: Rule | None = None) -> OneOfEach:
-        """The rule by itself, as a stage: of the documents that `among` keeps, one of each."""
-        return OneOfEach.of(self._clusters(fold, among))
+        return top(budget, fold, Only(Sampled(fold.seed), OneOfEach.of(self._clusters(fold))))
 
     def explain_choice(self, document: Scored, fold: Fold, read: Read) -> dict[str, Any]:
         """The document's cluster, and how near it is to the one that stays."""
@@ -90,9 +86,9 @@ class Dedup:
             "estimated_jaccard": self._sketch().jaccard(ours.text, other.text),
         }
 
-    def _clusters(self, fold: Fold, among: Rule | None = None) -> Clusters:
+    def _clusters(self, fold: Fold) -> Clusters:
         names = self._bands()
-        return clusters(fold, Bands(names) if names else None, self.memory * MEGABYTE, among)
+        return clusters(fold, Bands(names) if names else None, self.memory * MEGABYTE)
 
     def _bands(self) -> tuple[str, ...]:
         """The columns of the bands, in the score store."""

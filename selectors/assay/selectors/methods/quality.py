@@ -18,8 +18,8 @@ from pydantic import Field
 
 from assay.native import kernels
 from assay.selectors.budget import Budget
-from assay.selectors.choice import AllOf, Sampled, top
-from assay.selectors.records import Batch, Floats, Mask, Scored
+from assay.selectors.choice import Sampled, top
+from assay.selectors.records import Batch, Floats, Mask
 from assay.selectors.selector import Fold, Rule
 
 RuleSet = Literal["c4", "gopher", "fineweb"]
@@ -150,21 +150,6 @@ class Judgement:
 
 
 @dataclass(frozen=True)
-class Passing:
-    """Keeps what keeps every rule of some sets."""
-
-    sets: tuple[str, ...]
-
-    def keep(self, scored: Scored) -> Mask:
-        columns = [scored.names.index(f"passed.{name}") for name in self.sets]
-        passed: Mask = (scored.scores[:, columns] == 1).all(axis=1)
-        return passed
-
-    def describe(self) -> dict[str, Any]:
-        return {"keeps_the_rules_of": list(self.sets)}
-
-
-@dataclass(frozen=True)
 class Quality:
     """Documents that keep the published rules of quality: C4, Gopher, FineWeb."""
 
@@ -203,11 +188,6 @@ class Quality:
     def choose(self, budget: Budget, fold: Fold) -> Rule:
         """Who keeps more rules comes first; of those that keep as many, a uniform sample."""
         return top(budget, fold, Sampled(fold.seed, COLD))
-
-    def allow(self, fold: Fold, among: Rule | None = None) -> Rule:
-        """The rules by themselves, as a stage."""
-        sets = tuple(dict.fromkeys(name.partition(".")[0] for name, _ in self._bounds()))
-        return Passing(sets) if among is None else AllOf((among, Passing(sets)))
 
     def _bounds(self) -> tuple[tuple[str, Bound], ...]:
         """The rules with the thresholds that were asked for."""

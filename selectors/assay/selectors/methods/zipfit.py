@@ -26,6 +26,8 @@ from assay.selectors.selector import Fold, Rule
 from assay.selectors.texts import TextSample, beginning, shown, views
 
 TARGET_BYTES = 64 << 20  # of target texts held in memory; more targets are sampled from
+LONGEST = 1 << 20  # bytes of a target text, unless all are asked for: it is compressed behind
+# every document, and lies beyond the compressors' windows after 32 kB to some megabytes
 COMPARED = 12  # targets compared by default; measured: docs/compression.md
 NEAREST = 3  # compared targets that an explanation shows
 
@@ -61,6 +63,8 @@ class Zipfit:
                 f"such as targets=100"
             )
         texts, measure = found.texts(), self._measure()
+        if self.targets != "all":
+            texts = tuple(text[:LONGEST] for text in texts)
         size = np.array([measure.sizes(text, ())[0] for text in texts], np.float64)
         few, stands_for = spread(size, len(texts) if self.targets == "all" else self.targets)
         return Similarity(
