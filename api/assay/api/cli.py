@@ -39,6 +39,8 @@ COMMANDS = {
     "fit": "assay.api.scaling_commands:fit",
     "plan": "assay.api.scaling_commands:plan",
     "recommend": "assay.api.scaling_commands:recommend",
+    "keys": "assay.api.service_commands:keys",
+    "migrate": "assay.api.service_commands:migrate",
     "doctor": "assay.api.show_commands:doctor",
 }
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from assay.selectors.catalog import hint
@@ -21,7 +22,57 @@ SPEC = {
     "ASSAY_MAX_BAD_ROWS": int,
 }
 MEANS = {"ASSAY_WORKERS": int, "ASSAY_ENGINE": str}
+SERVICE = {
+    "ASSAY_HOME": str,
+    "ASSAY_DATABASE_URL": str,
+    "ASSAY_STORAGE_ROOTS": str,
+    "ASSAY_SECRET": str,
+    "ASSAY_RATE": str,
+    "ASSAY_MAX_BODY": int,
+    "ASSAY_JOBS": int,
+    "ASSAY_LOG_LEVEL": str,
+    "ASSAY_OTEL": str,
+}
+CLIENT = {"ASSAY_SERVER": str, "ASSAY_API_KEY": str}
 OTHER = {"ASSAY_DEBUG": str, "ASSAY_SHARED": str}  # tracebacks; where tests find more data
+
+
+@dataclass(frozen=True)
+class Service:
+    """How the service runs: docs/service.md says what each is for."""
+
+    home: str
+    database_url: str
+    roots: tuple[str, ...] = ()
+    secret: str = ""  # "": kept in a file of `home`
+    rate: str = "1200/minute"  # requests of one key
+    max_body: int = 1_000_000  # bytes
+    jobs: int = 2  # that one worker carries out at once
+    workers: int = 1  # threads of each
+    log_level: str = "info"
+    otel: bool = False
+
+
+def service(environment: Mapping[str, str] = os.environ) -> Service:
+    """The service's settings, from the environment alone."""
+    given = _read(SERVICE, environment)
+    home = os.path.abspath(given.get("home") or os.path.expanduser("~/.local/share/assay"))
+    roots = tuple(root.strip() for root in given.pop("storage_roots", "").split(",") if root)
+    given["otel"] = given.get("otel", "").lower() in ("1", "true", "yes")
+    given |= {"home": home, "roots": roots}
+    given.setdefault("database_url", f"sqlite:///{home}/assay.db")
+    if workers := means_defaults(environment).get("workers"):
+        given["workers"] = workers
+    for name in ("jobs", "max_body", "workers"):
+        if given.get(name, 1) < 1:
+            raise BadSetting(f"the environment sets ASSAY_{name.upper()}={given[name]}: 1 or more")
+    return Service(**given)
+
+
+def client(environment: Mapping[str, str] = os.environ) -> tuple[str, str]:
+    """The server and the key of `assay jobs`; empty where the environment names none."""
+    given = _read(CLIENT, environment)
+    return given.get("server", ""), given.get("api_key", "")
 
 
 def spec_defaults(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
@@ -45,7 +96,7 @@ def on_a_shell_that_reserves_select(environment: Mapping[str, str] = os.environ)
 
 
 def _read(known: Mapping[str, type], environment: Mapping[str, str]) -> dict[str, Any]:
-    names = [*SPEC, *MEANS, *OTHER]
+    names = [*SPEC, *MEANS, *SERVICE, *CLIENT, *OTHER]
     for name in environment:
         if name.startswith(PREFIX) and name not in names:
             raise UnknownName(
