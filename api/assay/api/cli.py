@@ -39,6 +39,8 @@ COMMANDS = {
     "fit": "assay.api.scaling_commands:fit",
     "plan": "assay.api.scaling_commands:plan",
     "recommend": "assay.api.scaling_commands:recommend",
+    "serve": "assay.api.serve_commands:serve",
+    "worker": "assay.api.serve_commands:worker",
     "keys": "assay.api.service_commands:keys",
     "migrate": "assay.api.service_commands:migrate",
     "doctor": "assay.api.show_commands:doctor",
