@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -236,3 +237,16 @@ def service(database_url, tmp_path):
     made = Service(tmp_path, database_url)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def make_service():
+    @contextmanager
+    def make(folder, url):
+        made = Service(folder, url)
+        try:
+            yield made
+        finally:
+            made.close()
+
+    return make

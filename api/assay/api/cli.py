@@ -41,6 +41,7 @@ COMMANDS = {
     "recommend": "assay.api.scaling_commands:recommend",
     "serve": "assay.api.serve_commands:serve",
     "worker": "assay.api.serve_commands:worker",
+    "jobs": "assay.api.jobs_commands:jobs",
     "keys": "assay.api.service_commands:keys",
     "migrate": "assay.api.service_commands:migrate",
     "doctor": "assay.api.show_commands:doctor",

@@ -65,7 +65,7 @@ class Serving:
 
     def allowed(self, caller: Caller) -> bool:
         """Whether a key may ask once more now."""
-        return self.limiter.hit(self.rate, caller.key)
+        return bool(self.limiter.hit(self.rate, caller.key))
 
     def wait(self, caller: Caller) -> int:
         """Seconds until it may."""

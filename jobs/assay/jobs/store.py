@@ -268,7 +268,7 @@ def start(database: Database, job: str, attempt: int, worker: str) -> Job | None
 
 
 def advance(
-    database: Database, job: str, attempt: int, said: str = "", event: bool = True, **values: Any
+    database: Database, job: str, attempt: int, said: str = "", event: bool = True, /, **values: Any
 ) -> None:
     """Note how far a job is, with an event or without."""
     with database.session() as session:
@@ -375,7 +375,7 @@ def _change(
     expected: Sequence[str],
     status: str | None,
     said: str,
-    attempt: int | None = None,
+    of_attempt: int | None = None,
     level: str = "info",
     kind: str = "status",
     data: Mapping[str, Any] | None = None,
@@ -383,8 +383,8 @@ def _change(
 ) -> bool:
     """Change a job that is in one of these states, and tell of it; False if it is in none."""
     asked = update(Job).where(Job.id == job, Job.status.in_(expected))
-    if attempt is not None:
-        asked = asked.where(Job.attempt == attempt)
+    if of_attempt is not None:
+        asked = asked.where(Job.attempt == of_attempt)
     if status is not None:
         values["status"] = status
     changed = session.execute(

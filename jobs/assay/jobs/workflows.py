@@ -169,9 +169,9 @@ def survey(row: Job) -> Answer:
     """Look at the corpora and take the output folder."""
     work = _opened(row)
     found = [] if work.done else work.shards()
-    totals = {"units_total": len(found), "bytes_total": sum(size for _, size in found)}
+    totals: Answer = {"units_total": len(found), "bytes_total": sum(size for _, size in found)}
     said = "finished before" if work.done else f"{len(found)} shards to score"
-    store.advance(hands().database, row.id, row.attempt, said, stage="scoring", **totals)
+    store.advance(hands().database, row.id, row.attempt, said, True, stage="scoring", **totals)
     return {"shards": found}
 
 
@@ -199,7 +199,7 @@ def score(row: Job, number: int, size: int, before: Mapping[str, int]) -> Answer
 def finish(row: Job) -> Answer:
     """Choose, write and finish; the manifest is created once, whoever comes twice."""
     store.advance(
-        hands().database, row.id, row.attempt, "choosing and writing", status="finalizing",
+        hands().database, row.id, row.attempt, "choosing and writing", True, status="finalizing",
         stage="writing",
     )  # fmt: skip
     made = _opened(row).finish(row.started_at or time.time())
@@ -236,7 +236,7 @@ def _opened(row: Job) -> Selecting:
 
 def _teller(row: Job) -> Callable[[str, int, int], None]:
     def tell(stage: str, done: int, total: int) -> None:
-        store.advance(hands().database, row.id, row.attempt, event=False, stage=stage[:200])
+        store.advance(hands().database, row.id, row.attempt, "", False, stage=stage[:200])
 
     return tell
 

@@ -18,7 +18,9 @@ from assay.selectors import storage
 from assay.selectors.errors import AssayError
 
 router = APIRouter(tags=["health"])
-TEXT = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
+}
 
 
 @router.get("/healthz", operation_id="healthz", responses={200: {"model": Health}})

@@ -1,9 +1,9 @@
 """/v1/selections: submit, and look into what came out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
@@ -43,6 +43,7 @@ SUBMITTED: dict[int | str, dict[str, Any]] = {
     200: {"description": ESTIMATE, "content": OPEN},
     201: {"model": JobDocument, **LOCATION},
 }
+Handler = TypeVar("Handler", bound=Callable[..., Response])
 SelectionRequest: Any = selection_request()
 
 
@@ -132,12 +133,12 @@ def finished(serving: Serving, who: Caller, job: str) -> Manifest:
     return manifest.read(storage.join(found.request["out"], manifest.NAME))
 
 
-def _get(path: str, name: str, *codes: int) -> Any:
-    problems = failing(404, 409, 503, *codes)
+def _get(path: str, name: str) -> Callable[[Handler], Handler]:
+    problems = failing(404, 409, 503)
     return router.get(path, operation_id=name, responses={**FOUND, **problems})
 
 
-def _post(path: str, name: str) -> Any:
+def _post(path: str, name: str) -> Callable[[Handler], Handler]:
     problems = failing(404, 409, 413, 503)
     return router.post(path, operation_id=name, responses={**FOUND, **problems})
 
