@@ -1,6 +1,7 @@
 """An exception as a problem document (RFC 9457), with a stable `code`."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -136,10 +137,20 @@ def _http(request: Request, failure: Exception) -> Response:
     assert isinstance(failure, HTTPException)
     codes = {400: "bad_json", 404: "no_such_address", 405: "no_such_method"}
     code = codes.get(failure.status_code, "refused")
-    return problem(
-        failure.status_code, code, str(failure.detail), request_id(request),
-        headers=failure.headers,
-    )  # fmt: skip
+    headers = {**(failure.headers or {}), **_allowed(request, failure.status_code)}
+    said = str(failure.detail)
+    return problem(failure.status_code, code, said, request_id(request), headers=headers)
+
+
+def _allowed(request: Request, status: int) -> dict[str, str]:
+    """All methods of an address: the router names only those of its first route."""
+    if status != 405:
+        return {}
+    known: dict[str, Any] = request.app.openapi()["paths"]
+    for path, methods in known.items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), request.url.path):
+            return {"allow": ", ".join(sorted(method.upper() for method in methods))}
+    return {}
 
 
 def _bug(request: Request, failure: Exception) -> Response:

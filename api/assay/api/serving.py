@@ -24,6 +24,16 @@ from assay.selectors.selection import Means
 
 KNOWN_FOR = 1.0  # seconds that a caller is known without a look at the database
 MOST_KNOWN = 10_000
+MOST_SHOWN = 1_000  # documents of jobs: a few kB each
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A job's document as it was last answered."""
+
+    version: int
+    content: bytes
+    headers: dict[str, str]
 
 
 @dataclass
@@ -39,6 +49,7 @@ class Serving:
     limiter: FixedWindowRateLimiter
     leaving: threading.Event = field(default_factory=threading.Event)
     known: dict[str, tuple[float, Caller]] = field(default_factory=dict)
+    shown: dict[str, Shown] = field(default_factory=dict)
 
     def caller(self, text: str, look: bool = True) -> Caller | None:
         """Who holds a key; a revoked one is refused within a second by every process."""
@@ -56,6 +67,12 @@ class Serving:
             self.known.clear()
         self.known[text] = (now + KNOWN_FOR, seen)
         return seen
+
+    def show(self, job: str, shown: Shown) -> None:
+        """Keep a document for the next who asks; its version tells whether it still holds."""
+        if len(self.shown) >= MOST_SHOWN:
+            self.shown.clear()
+        self.shown[job] = shown
 
     def forget(self, key: str) -> None:
         """A key that was just revoked is known no longer."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -28,6 +28,9 @@ ABANDONED = 30.0  # seconds after which a key that led to nothing may be used ag
 REMEMBERED = 86_400.0  # seconds that an Idempotency-Key is known
 
 Enqueue = Callable[[Session, Job], None]
+VERSION = select(Job.version).where(
+    Job.id == bindparam("job"), Job.owner == bindparam("owner"), Job.kind == bindparam("kind")
+)
 
 
 # Submitting ----------------------------------------------------------------------------------
@@ -153,6 +156,15 @@ def find_of(database: Database, owner: str, kind: str, job: str) -> Job:
     if found is None or found.owner != owner or found.kind != kind:
         raise NoSuchJob(f"there is no {kind} {job[:60]!r}")
     return found
+
+
+def version_of(database: Database, owner: str, kind: str, job: str) -> int:
+    """The version of a job of this owner: all that has to be read where the rest is known."""
+    with database.engine.connect() as connection:
+        found = connection.execute(VERSION, {"job": job, "owner": owner, "kind": kind}).scalar()
+    if found is None:
+        raise NoSuchJob(f"there is no {kind} {job[:60]!r}")
+    return int(found)
 
 
 def listed(

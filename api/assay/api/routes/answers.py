@@ -1,7 +1,7 @@
 """What is answered at once, without a job: methods, laws, plans, recommendations."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cache, lru_cache
 from typing import Annotated, Any
@@ -14,9 +14,9 @@ from assay.api.auth import Reader
 from assay.api.routes.common import answer, failing
 from assay.api.shapes import NewPlan, NewRecommendation
 from assay.jobs.errors import NoSuchJob
-from assay.scaling.commands import Budget, laws_run, plan_run, recommend_run
+from assay.scaling.commands import Budget, Reply, laws_run, plan_run, recommend_run
 from assay.scaling.costs import Rates
-from assay.scaling.errors import BadFitSetting
+from assay.scaling.errors import BadFitSetting, OutOfReach
 from assay.scaling.hardware import USUAL_MFU, USUAL_PUE
 from assay.scaling.hardware import find as find_hardware
 from assay.scaling.opinions import Request
@@ -44,12 +44,22 @@ RECOMMENDED: dict[Request, bytes] = {}  # an answer hangs on the question alone
 
 
 def _recommended(asked: Request) -> bytes:
-    document = recommend_run(asked).document
+    document = within_reach(lambda: recommend_run(asked)).document
     content = json.dumps({"object": "recommendation", **document}).encode()
     if len(RECOMMENDED) >= REMEMBERED:
         RECOMMENDED.clear()
     RECOMMENDED[asked] = content
     return content
+
+
+def within_reach(ask: Callable[[], Reply]) -> Reply:
+    """Numbers that no training ever has leave the range of arithmetic: the request is at fault."""
+    try:
+        return ask()
+    except (ArithmeticError, ValueError, IndexError) as cause:
+        raise OutOfReach(
+            f"these numbers lie beyond anything that could be trained ({cause})"
+        ) from cause
 
 
 @router.post("/v1/plans", operation_id="plan", responses={**FOUND, **failing(413)})
@@ -75,7 +85,8 @@ def plan(body: NewPlan, who: Reader) -> Response:
         mixture=mixed,
         sequence=body.sequence,
     )
-    found = plan_run(spec, rates, known(find(body.law), body.published))
+    law = known(find(body.law), body.published)
+    found = within_reach(lambda: plan_run(spec, rates, law))
     return answer({"object": "plan", **found.document})
 
 

@@ -13,7 +13,7 @@ from assay.api.auth import Reader, ServingDep, Submitter
 from assay.api.documents import event_document, job_document, page
 from assay.api.problems import Refused
 from assay.api.routes.common import After, Limit, answer, failing
-from assay.api.serving import Serving
+from assay.api.serving import Serving, Shown
 from assay.api.shapes import EventPage, JobDocument, JobPage
 from assay.jobs import store
 from assay.jobs.models import Job
@@ -74,11 +74,14 @@ def add_routes(router: APIRouter, kind: str, plural: str, job_id: Any) -> None:
         if_none_match: Annotated[str | None, Header(max_length=200)] = None,
     ) -> Response:
         """One job, with an ETag; `Retry-After` is a hint while it runs."""
-        job = store.find_of(serving.database, who.owner, kind, id)
-        headers = _headers(job)
-        if if_none_match and headers["ETag"] in [t.strip() for t in if_none_match.split(",")]:
-            return Response(status_code=304, headers=headers)
-        return answer(job_document(job), headers=headers)
+        version = store.version_of(serving.database, who.owner, kind, id)
+        shown = serving.shown.get(id)
+        if shown is None or shown.version != version:
+            shown = rendered(store.find_of(serving.database, who.owner, kind, id))
+            serving.show(id, shown)
+        if if_none_match and shown.headers["ETag"] in if_none_match.split(", "):
+            return Response(status_code=304, headers=shown.headers)
+        return Response(shown.content, 200, shown.headers, "application/json")
 
     @router.post(
         base + "/{id}/cancel", status_code=202, operation_id=f"cancel_{kind}",
@@ -185,8 +188,10 @@ def labels_asked(request: Request) -> dict[str, str]:
     return found
 
 
-def _headers(job: Job) -> dict[str, str]:
+def rendered(job: Job) -> Shown:
+    """The document as bytes, which stand until the version changes."""
+    content = json.dumps(job_document(job), ensure_ascii=False, separators=(",", ":")).encode()
     headers = {"ETag": f'"{job.version}"'}
     if job.status not in store.OVER:
         headers["Retry-After"] = "2"
-    return headers
+    return Shown(job.version, content, headers)
