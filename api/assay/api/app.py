@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CollectorRegistry
 
 from assay.api import problems
@@ -29,7 +30,7 @@ def create_app(serving: Serving) -> FastAPI:
         description=ABOUT,
         docs_url=None,  # those pages would load scripts from elsewhere
         redoc_url=None,
-        telemetry={"auto_configure": serving.settings.otel},
+        telemetry=_telemetry(serving.settings.otel),
         separate_input_output_schemas=False,
     )
     app.state.serving = serving
@@ -40,6 +41,13 @@ def create_app(serving: Serving) -> FastAPI:
         app.include_router(part.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
+
+
+def _telemetry(wanted: bool) -> TelemetryConfig:
+    """FastAPI's own OpenTelemetry: where to, say the OTEL_* variables of its exporters."""
+    if wanted:
+        return {"auto_configure": True}
+    return {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
 
 
 def document(app: FastAPI) -> dict[str, Any]:

@@ -17,7 +17,8 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="assay"'}
 
 
-def serving_of(request: Request) -> Serving:
+async def serving_of(request: Request) -> Serving:
+    """Async though it waits for nothing: a plain function would go through the thread pool."""
     return cast(Serving, request.app.state.serving)
 
 
@@ -25,18 +26,18 @@ def needing(scope: str) -> Callable[[Request, Credentials], Awaitable[Caller]]:
     """A dependency that lets only callers with this scope through."""
 
     async def allowed(request: Request, credentials: Credentials) -> Caller:
-        serving = serving_of(request)
+        serving = await serving_of(request)
         if len(request.headers.getlist("authorization")) > 1:
             raise Refused(401, "no_key", "more than one Authorization header", CHALLENGE)
         if credentials is None or not credentials.credentials:
             raise Refused(401, "no_key", "send a key: Authorization: Bearer assay_...", CHALLENGE)
         text = credentials.credentials
-        who = serving.caller(text, look=False) or await run_in_threadpool(serving.caller, text)
+        who = serving.known_caller(text) or await run_in_threadpool(serving.caller, text)
         if who is None:
             raise Refused(401, "bad_key", "this key is unknown, expired or revoked", CHALLENGE)
         structlog.contextvars.bind_contextvars(caller=who.key)
-        if not serving.allowed(who):
-            wait = str(serving.wait(who))
+        if seconds := serving.rate.wait(who.key):
+            wait = str(seconds)
             raise Refused(
                 429, "too_many_requests", f"more than {serving.settings.rate}: wait {wait} s",
                 {"Retry-After": wait},

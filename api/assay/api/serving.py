@@ -7,10 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import uvicorn
-from limits import RateLimitItem, parse
-from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter
 
+from assay.api.rates import Rate, rate_of
 from assay.api.settings import Service
 from assay.jobs import access
 from assay.jobs.access import Caller
@@ -18,7 +16,6 @@ from assay.jobs.database import Database
 from assay.jobs.executors import Pool, pool
 from assay.jobs.queue_of_jobs import Queue
 from assay.jobs.roots import Roots
-from assay.selectors.errors import BadSetting
 from assay.selectors.progress import Silence
 from assay.selectors.selection import Means
 
@@ -45,27 +42,37 @@ class Serving:
     queue: Queue
     roots: Roots
     pepper: bytes
-    rate: RateLimitItem
-    limiter: FixedWindowRateLimiter
+    rate: Rate
     leaving: threading.Event = field(default_factory=threading.Event)
     known: dict[str, tuple[float, Caller]] = field(default_factory=dict)
     shown: dict[str, Shown] = field(default_factory=dict)
 
-    def caller(self, text: str, look: bool = True) -> Caller | None:
-        """Who holds a key; a revoked one is refused within a second by every process."""
-        now = time.monotonic()
+    def known_caller(self, text: str) -> Caller | None:
+        """Who holds a key that was looked up just now. None asks this one to look it up.
+
+        When the look-up is due one request does it; the others go on with what was known, or all
+        would wait for the database at the same moment.
+        """
         found = self.known.get(text)
-        if found and now < found[0]:
-            return found[1]
-        if not look:
+        if found is None:
             return None
+        now = time.monotonic()
+        if now < found[0]:
+            return found[1]
+        if now > found[0] + KNOWN_FOR:
+            return None
+        self.known[text] = (now + KNOWN_FOR, found[1])
+        return None
+
+    def caller(self, text: str) -> Caller | None:
+        """Who holds a key, by the database."""
         seen = access.caller(self.database, self.pepper, text)
         if seen is None:
             self.known.pop(text, None)
             return None
         if len(self.known) > MOST_KNOWN:
             self.known.clear()
-        self.known[text] = (now + KNOWN_FOR, seen)
+        self.known[text] = (time.monotonic() + KNOWN_FOR, seen)
         return seen
 
     def show(self, job: str, shown: Shown) -> None:
@@ -80,15 +87,6 @@ class Serving:
             if caller.key == key:
                 self.known.pop(text, None)
 
-    def allowed(self, caller: Caller) -> bool:
-        """Whether a key may ask once more now."""
-        return bool(self.limiter.hit(self.rate, caller.key))
-
-    def wait(self, caller: Caller) -> int:
-        """Seconds until it may."""
-        reset = self.limiter.get_window_stats(self.rate, caller.key).reset_time
-        return max(1, int(reset - time.time()) + 1)
-
     @property
     def means(self) -> Callable[[], AbstractContextManager[Pool]]:
         """Workers for what is answered at once: one thread, the request's own."""
@@ -99,13 +97,9 @@ class Serving:
 
 
 def assembled(settings: Service, database: Database, roots: Roots) -> Serving:
-    try:
-        rate = parse(settings.rate)
-    except ValueError as cause:
-        raise BadSetting(f"ASSAY_RATE={settings.rate!r}: write it as 600/minute") from cause
     pepper = access.secret(settings.home, settings.secret)
-    limiter = FixedWindowRateLimiter(MemoryStorage())
-    return Serving(settings, database, Queue(database), roots, pepper, rate, limiter)
+    rate = rate_of(settings.rate)
+    return Serving(settings, database, Queue(database), roots, pepper, rate)
 
 
 def run(settings: Service, database: Database, roots: Roots, host: str, port: int) -> None:

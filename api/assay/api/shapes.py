@@ -237,37 +237,44 @@ class NewFit(Strict):
     metadata: Labels = Field(default_factory=dict)
 
 
+# A hundred times anything that was ever planned, and more: beyond it arithmetic gives out.
+Params = Annotated[float, Field(gt=0, le=1e15)]
+Active = Annotated[float, Field(ge=1e4, le=1e15)]
+Tokens = Annotated[float, Field(gt=0, le=1e18)]
+Sequence = Annotated[int, Field(ge=1, le=10**9)]
+
+
 class NewRecommendation(Strict):
     """As `assay recommend` has it; parameters without embeddings."""
 
-    params: Positive
-    tokens: Positive
-    sequence: Annotated[int, Field(ge=1, le=2**31)] = 4096
-    active_params: Positive | None = None
-    experts: Positive = 1
-    unique_tokens: Positive | None = None
-    loss: Positive | None = None
-    proxy_learning_rate: Positive | None = None
-    width_ratio: Positive | None = None
+    params: Params
+    tokens: Tokens
+    sequence: Sequence = 4096
+    active_params: Active | None = None
+    experts: Annotated[float, Field(gt=0, le=1e6)] = 1
+    unique_tokens: Tokens | None = None
+    loss: Annotated[float, Field(gt=0, le=100)] | None = None
+    proxy_learning_rate: Annotated[float, Field(gt=0, le=100)] | None = None
+    width_ratio: Annotated[float, Field(gt=0, le=1e6)] | None = None
 
 
 class NewPlan(Strict):
     """As `assay plan` has it: one budget, of compute, money or hours."""
 
-    compute: Positive | None = None
-    money: Positive | None = None
-    gpu_hours: Positive | None = None
+    compute: Annotated[float, Field(gt=0, le=1e33)] | None = None
+    money: Annotated[float, Field(gt=0, le=1e15)] | None = None
+    gpu_hours: Annotated[float, Field(gt=0, le=1e15)] | None = None
     hardware: Name = "H100"
     gpus: Annotated[int, Field(ge=1, le=10**7)] = 8
-    mfu: Annotated[float, Field(gt=0, le=1)] | None = None
+    mfu: Annotated[float, Field(ge=1e-3, le=1)] | None = None
     pue: Annotated[float, Field(ge=1, le=10)] | None = None
-    dollars_per_hour: Positive | None = None
-    unique_tokens: Positive | None = None
-    inference_tokens: Annotated[float, Field(ge=0, le=1e300, allow_inf_nan=False)] = 0.0
-    params: Positive | None = None
-    activation: Annotated[float, Field(gt=0, le=1)] | None = None
-    granularity: Annotated[float, Field(ge=1, le=1e6)] | None = None
-    sequence: Annotated[int, Field(ge=1, le=2**31)] = 4096
+    dollars_per_hour: Annotated[float, Field(ge=1e-6, le=1e9)] | None = None
+    unique_tokens: Tokens | None = None
+    inference_tokens: Annotated[float, Field(ge=0, le=1e21)] = 0.0
+    params: Params | None = None
+    activation: Annotated[float, Field(ge=1e-6, le=1)] | None = None
+    granularity: Annotated[float, Field(ge=1, le=1e4)] | None = None
+    sequence: Sequence = 4096
     law: Name = "chinchilla"
     published: Word | None = None
 
