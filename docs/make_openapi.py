@@ -1,15 +1,23 @@
-"""Writes docs/openapi.json: what the REST API understands and answers.
-
-python docs/make_openapi.py
-"""
+"""Writes docs/openapi.json: `python docs/make_openapi.py`. A test says when it is out of date."""
 
 import json
+import tempfile
 from pathlib import Path
 
-from assay.api.app import create_app
-from assay.jobs import database
+from assay.api.app import create_app, document
+from assay.api.serving import assembled
+from assay.api.settings import Service
+from assay.jobs.database import database
+from assay.jobs.roots import Roots
 
-engine = database.connect("sqlite:///:memory:")
-database.check = lambda _: None  # type: ignore[assignment]  # no request will be answered
-document = json.dumps(create_app(engine, "").openapi(), indent=1, sort_keys=True)
-Path(__file__).with_name("openapi.json").write_text(document + "\n", encoding="utf-8")
+
+def current() -> str:
+    """The OpenAPI document of this version, as text."""
+    with tempfile.TemporaryDirectory() as home:
+        url = f"sqlite:///{home}/assay.db"
+        app = create_app(assembled(Service(home, url), database(url), Roots(())))
+    return json.dumps(document(app), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    (Path(__file__).parent / "openapi.json").write_text(current())

@@ -76,3 +76,13 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("ASSAY_") and name != "ASSAY_SHARED":
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def rows_of():
+    return rows
+
+
+@pytest.fixture(scope="session")
+def shards_of():
+    return write_shards

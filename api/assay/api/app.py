@@ -1,99 +1,64 @@
-"""The REST API: `create_app(engine, secret)` is an ASGI application.
+"""The REST API: routes, guards, problems and the OpenAPI document, put together."""
 
-    uvicorn.run(create_app(database.connect(url), secret))
-
-Errors leave as problem documents (problems.py); every answer carries X-Request-Id.
-"""
-
-import re
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
-from sqlalchemy import Engine
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi.openapi.utils import get_openapi
+from fastapi.telemetry import TelemetryConfig
+from prometheus_client import CollectorRegistry
 
 from assay.api import problems
-from assay.api.routes import health, key_routes, knowledge
-from assay.jobs import database, names
+from assay.api.guards import Guards, Measures
+from assay.api.routes import answers, fits, health, keys, selections, targets
+from assay.api.serving import Serving
+from assay.api.shapes import ProblemDocument
 
-LARGEST = 1_000_000  # bytes of a request's body
-GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+VERSION = "1"
+ABOUT = """Select, fit, plan and recommend, as jobs that survive anything.
+
+Lists take `after` and `limit`; submissions take an `Idempotency-Key`; failures are problems
+(RFC 9457) whose `code` is stable."""
 
 
-def create_app(engine: Engine, secret: str) -> FastAPI:
-    """The API over a database that is up to date."""
-    database.check(engine)
+def create_app(serving: Serving) -> FastAPI:
+    """The application for a server's parts."""
+    registry = CollectorRegistry()
+    measures = Measures(registry)
     app = FastAPI(
         title="assay",
-        version=version("assay"),
-        summary="Decides what a language model is trained on, and how.",
-        responses=problems.ANSWERS,
+        version=VERSION,
+        description=ABOUT,
+        docs_url=None,  # those pages would load scripts from elsewhere
+        redoc_url=None,
+        telemetry=_telemetry(serving.settings.otel),
+        separate_input_output_schemas=False,
     )
-    app.state.engine, app.state.secret = engine, secret
+    app.state.serving = serving
+    app.state.registry = registry
     problems.install(app)
-    app.add_middleware(Limited)
-    app.add_middleware(Named)
-    for room in (health, knowledge, key_routes):
-        app.include_router(room.ROUTER)
+    app.add_middleware(Guards, max_body=serving.settings.max_body, measures=measures)
+    for part in (selections, fits, targets, answers, keys, health):
+        app.include_router(part.router)
+    app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
 
 
-class Named:
-    """Gives every request a name: its own X-Request-Id, if that is harmless, or a new one."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        given = Headers(scope=scope).get("x-request-id", "")
-        name = given if GIVEN_ID.fullmatch(given) else names.make("req")
-        scope.setdefault("state", {})["request_id"] = name
-
-        async def signed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["X-Request-Id"] = name
-            await send(message)
-
-        await self.app(scope, receive, signed)
+def _telemetry(wanted: bool) -> TelemetryConfig:
+    """FastAPI's own OpenTelemetry: where to, say the OTEL_* variables of its exporters."""
+    if wanted:
+        return {"auto_configure": True}
+    return {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
 
 
-class Limited:
-    """Refuses bodies that are too large, whether or not they say so."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        body, more = b"", True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                return  # whoever asked has gone
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > LARGEST:
-                await _too_large(scope, receive, send)
-                return
-        replayed: list[Any] = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def replay() -> Message:
-            return replayed.pop() if replayed else await receive()
-
-        await self.app(scope, replay, send)
-
-
-async def _too_large(scope: Scope, receive: Receive, send: Send) -> None:
-    from fastapi import Request
-
-    answer = problems.document(
-        Request(scope), 413, "too_large", f"a body has at most {LARGEST:,} bytes", False
-    )
-    await answer(scope, receive, send)
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with problem documents instead of FastAPI's own errors."""
+    if app.openapi_schema is None:
+        made = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        schemas = made["components"]["schemas"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        schemas["ProblemDocument"] = ProblemDocument.model_json_schema()
+        app.openapi_schema = made
+    return app.openapi_schema

@@ -39,9 +39,11 @@ COMMANDS = {
     "fit": "assay.api.scaling_commands:fit",
     "plan": "assay.api.scaling_commands:plan",
     "recommend": "assay.api.scaling_commands:recommend",
-    "keys": "assay.api.key_commands:keys",
-    "migrate": "assay.api.key_commands:migrate",
-    "serve": "assay.api.serve_command:serve",
+    "serve": "assay.api.serve_commands:serve",
+    "worker": "assay.api.serve_commands:worker",
+    "jobs": "assay.api.jobs_commands:jobs",
+    "keys": "assay.api.service_commands:keys",
+    "migrate": "assay.api.service_commands:migrate",
     "doctor": "assay.api.show_commands:doctor",
 }
 

@@ -1,167 +1,159 @@
-"""Errors as problem documents (RFC 9457): what happened, where, and whether to try again.
+"""An exception as a problem document (RFC 9457), with a stable `code`."""
 
-`type` is a word of ours under /problems/, `code` the same word; both are stable. `errors` points
-into the request's body (RFC 6901) where that is known.
-"""
-
-import logging
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.routing import compile_path
+from starlette.responses import Response
 
-from assay.jobs.errors import DatabaseNotReady, UnknownKey
-from assay.selectors.errors import AssayError, BadInput, BadRequest, Busy
+from assay.jobs import problems
+from assay.jobs.errors import InFlight, NoSuchJob, NoSuchKey, Outside, WrongState
+from assay.selectors.errors import AssayError, Busy, Mismatch, NotFound, StorageError
 
+log = structlog.get_logger("assay.api")
 MEDIA = "application/problem+json"
-LOG = logging.getLogger("assay.api")
-LONGEST = 2_000  # characters of what is said of a mistake
-
-# The first that fits: class, status, code, whether the same request may succeed later.
-KNOWN: tuple[tuple[type[AssayError], int, str, bool], ...] = (
-    (UnknownKey, 404, "not_found", False),
-    (DatabaseNotReady, 503, "database_unavailable", True),
-    (Busy, 409, "busy", True),
-    (BadRequest, 422, "invalid_request", False),
-    (BadInput, 422, "invalid_data", False),
-    (AssayError, 500, "failed", False),
+TYPES = "urn:assay:problem:"  # docs/service.md lists the codes
+SHOWN = 300  # characters of a value that was not understood
+# The first that fits: what is not here is a request that has to change.
+STATUS: tuple[tuple[type[AssayError], int], ...] = (
+    (NoSuchJob, 404),
+    (NoSuchKey, 404),
+    (Outside, 403),
+    (WrongState, 409),
+    (InFlight, 409),
+    (Busy, 409),
+    (Mismatch, 409),
+    (NotFound, 409),  # of a selection's outputs: the selection is there, they are not
+    (StorageError, 503),
 )
-BY_STATUS = {
-    400: "bad_request",
-    401: "unauthorized",
-    403: "forbidden",
-    404: "not_found",
-    405: "method_not_allowed",
-    409: "conflict",
-    413: "too_large",
-    415: "unsupported_media_type",
-    422: "invalid_request",
-    429: "too_many_requests",
+TITLES = {
+    400: "The request cannot be read",
+    401: "A key is needed",
+    403: "Not allowed",
+    404: "Not found",
+    405: "This address has no such method",
+    409: "Not in this state",
+    413: "The request is too large",
+    422: "The request cannot be carried out",
+    429: "Too many requests",
+    500: "A bug in assay",
+    503: "Not available now",
 }
 
 
-class Mistake(BaseModel):
-    """One thing that is wrong with a request."""
+class Refused(Exception):
+    """An answer of the face itself: no key, too fast, too large."""
 
-    pointer: str
-    code: str
-    message: str
-
-
-class Problem(BaseModel):
-    """What went wrong, for a program and for a person."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
-    request_id: str
-    retryable: bool = False
-    errors: list[Mistake] = []
-
-
-class Refused(HTTPException):
-    """A refusal with a code of its own."""
-
-    def __init__(self, status: int, code: str, detail: str, **headers: str) -> None:
-        super().__init__(status, detail, headers or None)
-        self.code = code
+    def __init__(
+        self, status: int, code: str, said: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(said)
+        self.status, self.code, self.headers = status, code, dict(headers or {})
 
 
 def install(app: FastAPI) -> None:
-    """Every error of this application leaves as a problem document."""
-
-    @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> JSONResponse:
-        code = getattr(error, "code", "") or BY_STATUS.get(error.status_code, "error")
-        retryable = error.status_code in (429, 503)
-        told = document(request, error.status_code, code, str(error.detail), retryable)
-        told.headers.update(error.headers or {})
-        if error.status_code == 405:
-            told.headers["Allow"] = ", ".join(verbs(app, request.url.path))
-        return told
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        found = [mistake(one) for one in error.errors()]
-        detail = "; ".join(f"{one.pointer}: {one.message}" for one in found)
-        return document(request, 422, "invalid_request", detail, False, found)
-
-    @app.exception_handler(AssayError)
-    async def known(request: Request, error: AssayError) -> JSONResponse:
-        status, code, retryable = next(
-            (status, code, again) for kind, status, code, again in KNOWN if isinstance(error, kind)
-        )
-        if status >= 500:
-            LOG.error("%s: %s", type(error).__name__, error)
-        return document(request, status, code, str(error), retryable)
-
-    @app.exception_handler(Exception)
-    async def unknown(request: Request, error: Exception) -> JSONResponse:
-        LOG.exception("a bug in assay", exc_info=error)
-        said = "this is a bug in assay; its log has more under this request_id"
-        return document(request, 500, "internal", said, False)
+    """From now on every failure is answered by a problem document."""
+    app.add_exception_handler(AssayError, _assay)
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _bug)
 
 
-def verbs(app: FastAPI, path: str) -> list[str]:
-    """What may be done with a path: several routes may share it."""
-    found: set[str] = set()
-    for template, asked in app.openapi()["paths"].items():
-        if compile_path(template)[0].match(path):
-            found |= {verb.upper() for verb in asked}
-    return sorted(found) or ["GET"]  # what is not described, such as /docs, is only shown
-
-
-def document(
-    request: Request,
+def problem(
     status: int,
     code: str,
-    detail: str,
-    retryable: bool,
-    errors: Sequence[Mistake] = (),
-) -> JSONResponse:
-    name = getattr(request.state, "request_id", "")
-    problem = Problem(
-        type=f"/problems/{code}",
-        title=code.replace("_", " "),
-        status=status,
-        code=code,
-        detail=detail[:LONGEST],
-        request_id=name,
-        retryable=retryable,
-        errors=list(errors),
-    )
-    return JSONResponse(
-        problem.model_dump(), status, media_type=MEDIA, headers={"X-Request-Id": name}
-    )
+    said: str,
+    request_id: str = "",
+    retryable: bool = False,
+    errors: Sequence[Mapping[str, Any]] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    document = {
+        "type": TYPES + code,
+        "title": TITLES.get(status, "Refused"),
+        "status": status,
+        "detail": said,
+        "code": code,
+        "errors": list(errors),
+        "request_id": request_id,
+        "retryable": retryable,
+    }
+    content = json.dumps(document).encode()
+    return Response(content, status, dict(headers or {}), MEDIA)
 
 
-def mistake(found: dict[str, Any]) -> Mistake:
-    """FastAPI's account of one mistake, with a pointer into the body."""
-    where = list(found["loc"])
-    inside = where[1:] if where and where[0] == "body" else where
-    if found["type"] == "json_invalid":
-        inside = []
-    pointer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in inside)
-    return Mistake(pointer=pointer, code=str(found["type"]), message=str(found["msg"]))
+def request_id(request: Request) -> str:
+    return str(request.scope.get("assay.request_id", ""))
 
 
-def answer(words: str) -> dict[str, Any]:
-    """A problem, as the OpenAPI document describes it."""
-    return {"model": Problem, "description": words, "content": {MEDIA: {}}}
+def _assay(request: Request, failure: Exception) -> Response:
+    assert isinstance(failure, AssayError)
+    status = next((number for kind, number in STATUS if isinstance(failure, kind)), 422)
+    found = problems.document(failure)
+    headers = {"Retry-After": "1"} if found["retryable"] else {}
+    return problem(
+        status, found["code"], found["message"], request_id(request), found["retryable"],
+        headers=headers,
+    )  # fmt: skip
 
 
-ANSWERS: dict[int | str, dict[str, Any]] = {
-    400: answer("The body is not JSON."),
-    401: answer("No key, or one that does not open."),
-    403: answer("The key's scopes do not allow this."),
-    413: answer("The body is too large."),
-    422: answer("The request cannot be carried out as it stands."),
-    503: answer("The database cannot be used now."),
-}
+def _refused(request: Request, failure: Exception) -> Response:
+    assert isinstance(failure, Refused)
+    again = failure.status == 429
+    return problem(
+        failure.status, failure.code, str(failure), request_id(request), again,
+        headers=failure.headers,
+    )  # fmt: skip
+
+
+def _invalid(request: Request, failure: Exception) -> Response:
+    assert isinstance(failure, RequestValidationError)
+    found = [_one(error) for error in failure.errors()]
+    if any(error["code"] == "json_invalid" for error in found):
+        return problem(400, "bad_json", "the body is no JSON", request_id(request), errors=found)
+    said = "; ".join(f"{e.get('pointer') or e.get('parameter')}: {e['message']}" for e in found[:3])
+    return problem(422, "invalid", said, request_id(request), errors=found[:50])
+
+
+def _one(error: Mapping[str, Any]) -> dict[str, Any]:
+    where, *path = error["loc"]
+    told = {"code": str(error["type"]), "message": str(error["msg"])[:SHOWN]}
+    if where == "body":
+        return {"pointer": "#" + "".join(f"/{_escaped(part)}" for part in path), **told}
+    return {"in": str(where), "parameter": ".".join(map(str, path)), **told}
+
+
+def _escaped(part: Any) -> str:
+    return str(part)[:SHOWN].replace("~", "~0").replace("/", "~1")
+
+
+def _http(request: Request, failure: Exception) -> Response:
+    assert isinstance(failure, HTTPException)
+    codes = {400: "bad_json", 404: "no_such_address", 405: "no_such_method"}
+    code = codes.get(failure.status_code, "refused")
+    headers = {**(failure.headers or {}), **_allowed(request, failure.status_code)}
+    said = str(failure.detail)
+    return problem(failure.status_code, code, said, request_id(request), headers=headers)
+
+
+def _allowed(request: Request, status: int) -> dict[str, str]:
+    """All methods of an address: the router names only those of its first route."""
+    if status != 405:
+        return {}
+    known: dict[str, Any] = request.app.openapi()["paths"]
+    for path, methods in known.items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), request.url.path):
+            return {"allow": ", ".join(sorted(method.upper() for method in methods))}
+    return {}
+
+
+def _bug(request: Request, failure: Exception) -> Response:
+    log.error("bug", path=request.url.path, exc_info=failure)
+    said = "this is a bug in assay; its log says more under this request_id"
+    return problem(500, "internal", said, request_id(request))

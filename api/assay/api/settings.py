@@ -1,10 +1,8 @@
 """The environment, read here and nowhere else: ASSAY_* gives defaults for options."""
 
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from assay.selectors.catalog import hint
@@ -27,18 +25,54 @@ MEANS = {"ASSAY_WORKERS": int, "ASSAY_ENGINE": str}
 SERVICE = {
     "ASSAY_HOME": str,
     "ASSAY_DATABASE_URL": str,
+    "ASSAY_STORAGE_ROOTS": str,
     "ASSAY_SECRET": str,
+    "ASSAY_RATE": str,
+    "ASSAY_MAX_BODY": int,
+    "ASSAY_JOBS": int,
+    "ASSAY_LOG_LEVEL": str,
+    "ASSAY_OTEL": str,
 }
+CLIENT = {"ASSAY_SERVER": str, "ASSAY_API_KEY": str}
 OTHER = {"ASSAY_DEBUG": str, "ASSAY_SHARED": str}  # tracebacks; where tests find more data
-LEAST_SECRET = 32  # characters
 
 
 @dataclass(frozen=True)
 class Service:
-    """Where the service keeps what it knows, and the secret that its keys hang on."""
+    """How the service runs: docs/service.md says what each is for."""
 
+    home: str
     database_url: str
-    secret: str
+    roots: tuple[str, ...] = ()
+    secret: str = ""  # "": kept in a file of `home`
+    rate: str = "1200/minute"  # requests of one key
+    max_body: int = 1_000_000  # bytes
+    jobs: int = 2  # that one worker carries out at once
+    workers: int = 1  # threads of each
+    log_level: str = "info"
+    otel: bool = False
+
+
+def service(environment: Mapping[str, str] = os.environ) -> Service:
+    """The service's settings, from the environment alone."""
+    given = _read(SERVICE, environment)
+    home = os.path.abspath(given.get("home") or os.path.expanduser("~/.local/share/assay"))
+    roots = tuple(root.strip() for root in given.pop("storage_roots", "").split(",") if root)
+    given["otel"] = given.get("otel", "").lower() in ("1", "true", "yes")
+    given |= {"home": home, "roots": roots}
+    given.setdefault("database_url", f"sqlite:///{home}/assay.db")
+    if workers := means_defaults(environment).get("workers"):
+        given["workers"] = workers
+    for name in ("jobs", "max_body", "workers"):
+        if given.get(name, 1) < 1:
+            raise BadSetting(f"the environment sets ASSAY_{name.upper()}={given[name]}: 1 or more")
+    return Service(**given)
+
+
+def client(environment: Mapping[str, str] = os.environ) -> tuple[str, str]:
+    """The server and the key of `assay jobs`; empty where the environment names none."""
+    given = _read(CLIENT, environment)
+    return given.get("server", ""), given.get("api_key", "")
 
 
 def spec_defaults(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
@@ -49,36 +83,6 @@ def spec_defaults(environment: Mapping[str, str] = os.environ) -> dict[str, Any]
 def means_defaults(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Workers and engine, as far as the environment sets them."""
     return _read(MEANS, environment)
-
-
-def service(environment: Mapping[str, str] = os.environ) -> Service:
-    """By default a folder in the user's home holds all of it; PostgreSQL needs a secret of its own,
-    since several machines must share it."""
-    given = _read(SERVICE, environment)
-    home = Path(given.get("home") or Path.home() / ".assay")
-    url = given.get("database_url") or f"sqlite:///{home / 'assay.db'}"
-    secret = given.get("secret")
-    if not secret and not url.startswith("sqlite"):
-        raise BadSetting(
-            "ASSAY_SECRET is not set: give the same 32 or more random characters to every process "
-            "of the service, such as those of `openssl rand -hex 32`"
-        )
-    secret = secret or _own_secret(home / "secret")
-    if len(secret) < LEAST_SECRET:
-        raise BadSetting(f"ASSAY_SECRET has {len(secret)} characters: {LEAST_SECRET} is the least")
-    return Service(url, secret)
-
-
-def _own_secret(path: Path) -> str:
-    """The secret of a service on one machine: made once, readable by its owner alone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="utf-8").strip()
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(secrets.token_hex(32))
-    return path.read_text(encoding="utf-8")
 
 
 def debugging(environment: Mapping[str, str] = os.environ) -> bool:
@@ -92,7 +96,7 @@ def on_a_shell_that_reserves_select(environment: Mapping[str, str] = os.environ)
 
 
 def _read(known: Mapping[str, type], environment: Mapping[str, str]) -> dict[str, Any]:
-    names = [*SPEC, *MEANS, *SERVICE, *OTHER]
+    names = [*SPEC, *MEANS, *SERVICE, *CLIENT, *OTHER]
     for name in environment:
         if name.startswith(PREFIX) and name not in names:
             raise UnknownName(

@@ -1,159 +1,162 @@
-"""The database: where it is, and in which shape. SQLite without set-up, PostgreSQL by URL."""
+"""One database for rows and workflows: SQLite in a file, or PostgreSQL by URL."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.orm import Session
 
-import assay.migrations
-from assay.jobs.errors import DatabaseNotReady
-from assay.jobs.models import Table
+from assay import migrations
+from assay.jobs.errors import BadDatabase, NotMigrated
+from assay.jobs.models import Base
 
-BUSY = 30_000  # ms that a writer waits for another on SQLite
-VERSIONS = "assay_version"
-READS = "assay_reads"  # option of a connection that will not write
+LOCK = 0x0A55A7  # of PostgreSQL, while one of several processes migrates
+PATIENCE = 30_000  # milliseconds that a writer of SQLite waits for another
+POOL = 20
 
 
-def connect(url: str) -> Engine:
-    """An engine for sqlite:///FILE or postgresql://...; a missing SQLite file is made."""
+@dataclass(frozen=True)
+class Database:
+    """An engine, and sessions on it."""
+
+    url: URL
+
+    @property
+    def sqlite(self) -> bool:
+        return self.url.get_backend_name() == "sqlite"
+
+    @cached_property
+    def engine(self) -> Engine:
+        if not self.sqlite:
+            return create_engine(self.url, pool_size=POOL, max_overflow=10, pool_pre_ping=True)
+        Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(self.url, pool_size=POOL, max_overflow=10)
+        event.listen(engine, "connect", _prepare_sqlite)
+        return engine
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """One transaction, committed when the block ends well."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def database(url: str) -> Database:
+    """sqlite:///FILE or postgresql://..."""
     try:
-        place = make_url(url)
+        found = make_url(url)
     except ArgumentError as cause:
-        raise DatabaseNotReady(
-            f"{url!r} is no address of a database: sqlite:///assay.db, postgresql://user@host/name"
+        raise BadDatabase(
+            "the database's URL cannot be read: write sqlite:///FILE or postgresql://USER@HOST/NAME"
         ) from cause
-    if place.get_backend_name() == "sqlite":
-        return _sqlite(place)
-    if place.get_backend_name() == "postgresql":
-        place = place.set(drivername="postgresql+psycopg")
-        return create_engine(place, pool_pre_ping=True, pool_size=10, max_overflow=20)
-    raise DatabaseNotReady(
-        f"{place.get_backend_name()} is not supported: sqlite:///FILE or postgresql://..."
+    kind = found.get_backend_name()
+    if kind == "postgresql":
+        return Database(found.set(drivername="postgresql+psycopg"))
+    if kind == "sqlite" and found.database and found.database != ":memory:":
+        return Database(found.set(database=os.path.abspath(found.database)))
+    raise BadDatabase(
+        f"the database's URL begins with {found.drivername}: known are sqlite:///FILE and "
+        f"postgresql://USER@HOST/NAME"
     )
 
 
-def _sqlite(place: Any) -> Engine:
-    if place.database and place.database != ":memory:":
-        Path(place.database).parent.mkdir(parents=True, exist_ok=True)
-    try:
-        engine = create_engine(place, connect_args={"timeout": BUSY / 1000})
-    except NoSuchModuleError as cause:
-        raise DatabaseNotReady(f"{place.drivername}: {cause}") from cause
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we say when a transaction begins
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-        connection.execute(f"PRAGMA busy_timeout={BUSY}")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # A reader that turns into a writer would find the database locked at once.
-        reads = connection.get_execution_options().get(READS)
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
-
-    return engine
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    """Readers and a writer at once; writers wait in line instead of failing half-way."""
+    connection.isolation_level = "IMMEDIATE"
+    connection.execute(f"PRAGMA busy_timeout={PATIENCE}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    # FULL, not NORMAL: an answered submission survives a power cut too.
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
 
 
-@contextmanager
-def writing(engine: Engine) -> Iterator[Session]:
-    """A transaction that may write: all of it happens, or nothing."""
-    with Session(engine, expire_on_commit=False) as session, session.begin():
-        yield session
+# Migrating -----------------------------------------------------------------------------------
 
 
-@contextmanager
-def reading(engine: Engine) -> Iterator[Session]:
-    """A transaction that reads, and never waits for a writer."""
-    with Session(engine.execution_options(**{READS: True}), expire_on_commit=False) as session:
-        yield session
+def migrate(found: Database, to: str = "head") -> tuple[str | None, str | None]:
+    """Bring the tables to a revision, forward or back; the revisions before and after."""
+    with _reachable(found), found.engine.connect() as connection:
+        if not found.sqlite:
+            connection.execute(text(f"SELECT pg_advisory_lock({LOCK})"))
+            connection.commit()
+        try:
+            before = revision(connection)
+            config = _config(connection)
+            ahead = to == "head" or before is None or _position(to) >= _position(before)
+            (command.upgrade if ahead else command.downgrade)(config, to)
+            connection.commit()
+            return before, revision(connection)
+        finally:
+            if not found.sqlite:
+                connection.rollback()
+                connection.execute(text(f"SELECT pg_advisory_unlock({LOCK})"))
+                connection.commit()
 
 
-# Shape -------------------------------------------------------------------------------
-
-
-def migrate(engine: Engine, to: str = "head") -> str:
-    """Bring the database to a revision ("head", "base", a number); the one it is at then."""
-    with _reached(engine) as connection:
-        config = _config(connection)
-        down = to == "base" or _is_older(config, to, _revision(connection))
-        (command.downgrade if down else command.upgrade)(config, to)
-    return revision(engine)
-
-
-def revision(engine: Engine) -> str:
-    """The revision that a database is at; "" for an empty one."""
-    with _reached(engine) as connection:
-        return _revision(connection)
-
-
-def newest() -> str:
-    return ScriptDirectory(str(_scripts())).get_current_head() or ""
-
-
-def check(engine: Engine) -> None:
-    """The database has the shape that this program knows, or an error says what to do."""
-    found = revision(engine)
-    if found != newest():
-        at = f"at revision {found}" if found else "empty"
-        raise DatabaseNotReady(
-            f"the database {engine.url.render_as_string()} is {at}, this program needs {newest()}: "
-            f"run `assay migrate`"
+def check_migrated(found: Database) -> None:
+    """NotMigrated, unless the tables are those of this version."""
+    with _reachable(found), found.engine.connect() as connection:
+        there = revision(connection)
+    newest = _scripts().get_current_head()
+    if there != newest:
+        raise NotMigrated(
+            f"the database is at revision {there or 'none'}, this version needs {newest}: run "
+            f"`assay migrate`"
         )
 
 
-def differences(engine: Engine) -> list[Any]:
-    """What the tables lack against the models; nothing, if all is well."""
-    from alembic.autogenerate import compare_metadata
+def revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
-    with _reached(engine) as connection:
-        options = {"include_object": _ours, "version_table": VERSIONS, "compare_type": True}
-        return list(
-            compare_metadata(MigrationContext.configure(connection, opts=options), Table.metadata)
-        )
+
+def revisions() -> list[str]:
+    """All of them, oldest first."""
+    return [script.revision for script in reversed(list(_scripts().walk_revisions()))]
 
 
 @contextmanager
-def _reached(engine: Engine) -> Iterator[Connection]:
+def _reachable(found: Database) -> Iterator[None]:
     try:
-        with engine.begin() as connection:
-            yield connection
-    except DBAPIError as cause:
-        said = str(cause.orig).strip().split("\n")[0]
-        raise DatabaseNotReady(
-            f"the database {engine.url.render_as_string()} cannot be used: {said}"
-        ) from cause
+        yield
+    except (OperationalError, DatabaseError) as cause:
+        where = found.url.render_as_string(hide_password=True)
+        raise BadDatabase(f"the database {where} does not answer: {cause.orig}") from cause
 
 
-def _revision(connection: Connection) -> str:
-    options = {"version_table": VERSIONS}
-    return MigrationContext.configure(connection, opts=options).get_current_revision() or ""
-
-
-def _is_older(config: Config, to: str, now: str) -> bool:
-    return to.isdigit() and now.isdigit() and int(to) < int(now)
+def _position(name: str) -> int:
+    known = ["base", *revisions()]
+    if name not in known:
+        raise BadDatabase(f"there is no revision {name!r}: known are {', '.join(known)}")
+    return known.index(name)
 
 
 def _config(connection: Connection) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(_scripts()))
-    config.attributes.update(connection=connection, metadata=Table.metadata)
+    config.set_main_option("script_location", _folder())
+    config.attributes |= {"connection": connection, "metadata": Base.metadata}
     return config
 
 
-def _scripts() -> Path:
-    return Path(assay.migrations.__file__).parent
+def _scripts() -> ScriptDirectory:
+    config = Config()
+    config.set_main_option("script_location", _folder())
+    return ScriptDirectory.from_config(config)
 
 
-def _ours(thing: Any, name: str | None, kind: str, reflected: bool, compared: Any) -> bool:
-    return kind != "table" or name in Table.metadata.tables
+def _folder() -> str:
+    """Where the migrations lie: a folder with no __init__.py has a path and no file."""
+    return str(next(iter(migrations.__path__)))

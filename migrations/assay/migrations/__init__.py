@@ -1,1 +1,1 @@
-"""The steps from one shape of the database to the next, as Alembic runs them."""
+"""The steps that bring a database to this version's tables."""

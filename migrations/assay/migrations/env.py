@@ -1,26 +1,27 @@
-"""Run by Alembic, with a connection at hand: jobs/database.py calls it, nobody else.
-
-Only tables of ours are compared: the queue keeps its own in the same database.
-"""
+"""What Alembic runs: on a connection that is handed in, for the tables that are handed in."""
 
 from typing import Any
 
 from alembic import context
 
-attributes = context.config.attributes
-metadata = attributes.get("metadata")
-
 
 def ours(thing: Any, name: str | None, kind: str, reflected: bool, compared: Any) -> bool:
-    return kind != "table" or metadata is None or name in metadata.tables
+    """The tables of the workflows lie in the same database and are not ours to change."""
+    table = name if kind == "table" else getattr(getattr(thing, "table", None), "name", "")
+    return bool(table) and str(table).startswith("assay_")
 
 
-context.configure(
-    connection=attributes["connection"],
-    target_metadata=metadata,
-    include_object=ours,
-    version_table="assay_version",
-    render_as_batch=True,  # SQLite changes a table by writing it anew
-)
-with context.begin_transaction():
-    context.run_migrations()
+def run() -> None:
+    given = context.config.attributes
+    context.configure(
+        connection=given["connection"],
+        target_metadata=given["metadata"],
+        include_object=ours,
+        compare_type=True,
+        render_as_batch=given["connection"].dialect.name == "sqlite",
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+run()

@@ -118,14 +118,20 @@ def select(asked: Spec, means: Means | None = None, fresh: bool = False) -> Mani
     out = ground.spec.out
     storage.prepare(out)
     with storage.lock(out):
-        storage.sweep(out)
-        if fresh:  # the request is sound and nobody else writes here
-            clear(out)
-        if done := manifest.find(out):
-            _same(done.request, ground.request, out)
-            return done
-        _claim(out, ground)
-        return _carry_out(ground, means, begun)
+        return begin(ground, fresh) or carry_out(ground, means, begun)
+
+
+def begin(ground: Ground, fresh: bool = False) -> Manifest | None:
+    """Make the folder this selection's, or find it done; only who holds the lock may."""
+    out = ground.spec.out
+    storage.sweep(out)
+    if fresh:  # the request is sound and nobody else writes here
+        clear(out)
+    if done := manifest.find(out):
+        _same(done.request, ground.request, out)
+        return done
+    _claim(out, ground)
+    return None
 
 
 def clear(out: str) -> None:
@@ -134,6 +140,13 @@ def clear(out: str) -> None:
         storage.delete(storage.join(out, name))
     for folder in OURS:
         storage.delete_all(storage.join(out, folder))
+
+
+def purge(out: str) -> None:
+    """The same, if nobody is writing there."""
+    storage.prepare(out)
+    with storage.lock(out):
+        clear(out)
 
 
 def survey(asked: Spec, means: Means) -> Ground:
@@ -169,7 +182,8 @@ def _check_outside(wanted: Spec) -> None:
             )
 
 
-def _carry_out(ground: Ground, means: Means, begun: float) -> Manifest:
+def carry_out(ground: Ground, means: Means, begun: float) -> Manifest:
+    """Everything from the fit to the manifest; what is there already is not done again."""
     out, asked = ground.spec.out, budget.parse(ground.spec.budget)
     scorer = ground.selector.fit(folding(ground, means))
     files = _score(ground, scorer, means)
@@ -215,11 +229,9 @@ def folding(
 
 def _score(ground: Ground, scorer: Scorer, means: Means) -> list[ScoreFile]:
     asked, units = ground.spec, ground.raw.units
-    known = ground.known.earlier
-    scoring = Scoring(ground.raw, ground.names, asked.reading, scorer, asked.out, known)
     means.progress.begin("scoring", sum(unit.bytes for unit in units))
     files: list[ScoreFile] = []
-    for unit, file in zip(units, means.map(scoring, units), strict=True):
+    for unit, file in zip(units, means.map(scoring(ground, scorer), units), strict=True):
         files.append(file)
         means.progress.advance(unit.bytes)
         _check_bad_rows(files, asked)
@@ -227,6 +239,12 @@ def _score(ground: Ground, scorer: Scorer, means: Means) -> list[ScoreFile]:
     give_back()
     _check_anything_left(files, asked)
     return files
+
+
+def scoring(ground: Ground, scorer: Scorer) -> Scoring:
+    """What is done to each unit: its scores, written to the score store."""
+    asked, known = ground.spec, ground.known.earlier
+    return Scoring(ground.raw, ground.names, asked.reading, scorer, asked.out, known)
 
 
 def _tally(ground: Ground, rule: Rule, files: Sequence[ScoreFile], means: Means) -> list[Kept]:

@@ -1,1 +1,1 @@
-"""The resources of the REST API, a file for each."""
+"""The routes of the REST API, one file for each resource."""

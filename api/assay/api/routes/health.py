@@ -1,29 +1,87 @@
-"""Whether the service is there, and whether it can work."""
+"""/healthz, /readyz, /metrics: for those who watch the service. No key is needed."""
 
-from typing import Literal
+from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import Response
 
-from assay.jobs import database
+from assay.api.auth import ServingDep
+from assay.api.routes.common import answer
+from assay.api.serving import Serving
+from assay.api.shapes import Health
+from assay.jobs import roster, store
+from assay.selectors import storage
+from assay.selectors.errors import AssayError
 
-ROUTER = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"])
+TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
+}
 
 
-class Health(BaseModel):
-    """An answer is the news."""
-
-    status: Literal["ok"] = "ok"
-
-
-@ROUTER.get("/healthz", responses={401: {}, 403: {}})
-def healthz() -> Health:
+@router.get("/healthz", operation_id="healthz", responses={200: {"model": Health}})
+async def healthz() -> Response:
     """The process answers."""
-    return Health()
+    return answer({"status": "ok", "checks": {}})
 
 
-@ROUTER.get("/readyz")
-def readyz(request: Request) -> Health:
-    """The database answers too, and has the right shape."""
-    database.check(request.app.state.engine)
-    return Health()
+@router.get("/readyz", operation_id="readyz",
+            responses={200: {"model": Health}, 503: {"model": Health}})  # fmt: skip
+def readyz(serving: ServingDep) -> Response:
+    """Database, storage and workers are there; what is not, is named."""
+    checks = {"database": _database(serving), "workers": _workers(serving)}
+    for number, root in enumerate(serving.roots.roots):  # not named: anybody may ask
+        checks[f"storage {number}"] = _storage(root)
+    ready = all(found == "ok" for found in checks.values())
+    status = "ok" if ready else "not ready"
+    return answer({"status": status, "checks": checks}, 200 if ready else 503)
+
+
+@router.get("/metrics", operation_id="metrics", response_class=Response, responses=TEXT)
+def metrics(request: Request, serving: ServingDep) -> Response:
+    """Requests, their times, jobs by state, workers: for Prometheus."""
+    found = generate_latest(request.app.state.registry) + generate_latest(Jobs(serving))
+    return Response(found, headers={"content-type": CONTENT_TYPE_LATEST})
+
+
+class Jobs:
+    """What the database knows, counted when somebody asks."""
+
+    def __init__(self, serving: Serving) -> None:
+        self.serving = serving
+
+    def collect(self) -> Any:
+        jobs = GaugeMetricFamily("assay_jobs", "Jobs by state.", labels=("kind", "status"))
+        for (kind, status), number in store.counts(self.serving.database).items():
+            jobs.add_metric((kind, status), number)
+        workers = GaugeMetricFamily("assay_workers", "Workers that were heard of lately.")
+        workers.add_metric((), len(roster.live(self.serving.database)))
+        yield from (jobs, workers)
+
+
+def _database(serving: Serving) -> str:
+    try:
+        with serving.database.session() as session:
+            session.execute(text("SELECT 1"))
+    except SQLAlchemyError:
+        return "does not answer"
+    return "ok"
+
+
+def _workers(serving: Serving) -> str:
+    try:
+        return "ok" if roster.live(serving.database) else "none was heard of lately"
+    except SQLAlchemyError:
+        return "not known"
+
+
+def _storage(root: str) -> str:
+    try:
+        storage.names(root)
+    except AssayError:
+        return "cannot be listed"
+    return "ok"

@@ -1,0 +1,127 @@
+"""What the REST API has to work with, and the process that runs it."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+import uvicorn
+
+from assay.api.rates import Rate, rate_of
+from assay.api.settings import Service
+from assay.jobs import access
+from assay.jobs.access import Caller
+from assay.jobs.database import Database
+from assay.jobs.executors import Pool, pool
+from assay.jobs.queue_of_jobs import Queue
+from assay.jobs.roots import Roots
+from assay.selectors.progress import Silence
+from assay.selectors.selection import Means
+
+KNOWN_FOR = 1.0  # seconds that a caller is known without a look at the database
+MOST_KNOWN = 10_000
+MOST_SHOWN = 1_000  # documents of jobs: a few kB each
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A job's document as it was last answered."""
+
+    version: int
+    content: bytes
+    headers: dict[str, str]
+
+
+@dataclass
+class Serving:
+    """The parts behind the routes."""
+
+    settings: Service
+    database: Database
+    queue: Queue
+    roots: Roots
+    pepper: bytes
+    rate: Rate
+    leaving: threading.Event = field(default_factory=threading.Event)
+    known: dict[str, tuple[float, Caller]] = field(default_factory=dict)
+    shown: dict[str, Shown] = field(default_factory=dict)
+
+    def known_caller(self, text: str) -> Caller | None:
+        """Who holds a key that was looked up just now. None asks this one to look it up.
+
+        When the look-up is due one request does it; the others go on with what was known, or all
+        would wait for the database at the same moment.
+        """
+        found = self.known.get(text)
+        if found is None:
+            return None
+        now = time.monotonic()
+        if now < found[0]:
+            return found[1]
+        if now > found[0] + KNOWN_FOR:
+            return None
+        self.known[text] = (now + KNOWN_FOR, found[1])
+        return None
+
+    def caller(self, text: str) -> Caller | None:
+        """Who holds a key, by the database."""
+        seen = access.caller(self.database, self.pepper, text)
+        if seen is None:
+            self.known.pop(text, None)
+            return None
+        if len(self.known) > MOST_KNOWN:
+            self.known.clear()
+        self.known[text] = (time.monotonic() + KNOWN_FOR, seen)
+        return seen
+
+    def show(self, job: str, shown: Shown) -> None:
+        """Keep a document for the next who asks; its version tells whether it still holds."""
+        if len(self.shown) >= MOST_SHOWN:
+            self.shown.clear()
+        self.shown[job] = shown
+
+    def forget(self, key: str) -> None:
+        """A key that was just revoked is known no longer."""
+        for text, (_, caller) in list(self.known.items()):
+            if caller.key == key:
+                self.known.pop(text, None)
+
+    @property
+    def means(self) -> Callable[[], AbstractContextManager[Pool]]:
+        """Workers for what is answered at once: one thread, the request's own."""
+        return lambda: pool("threads", 1)
+
+    def quiet(self, mapped: Pool) -> Means:
+        return Means(mapped, Silence(), 1, "threads")
+
+
+def assembled(settings: Service, database: Database, roots: Roots) -> Serving:
+    pepper = access.secret(settings.home, settings.secret)
+    rate = rate_of(settings.rate)
+    return Serving(settings, database, Queue(database), roots, pepper, rate)
+
+
+def run(settings: Service, database: Database, roots: Roots, host: str, port: int) -> None:
+    """Answer requests until the process is told to end."""
+    from assay.api.app import create_app
+
+    serving = assembled(settings, database, roots)
+    config = uvicorn.Config(
+        create_app(serving), host=host, port=port, log_config=None, access_log=False,
+        server_header=False, timeout_graceful_shutdown=5, h11_max_incomplete_event_size=32_768,
+    )  # fmt: skip
+    server = Server(config, serving)
+    server.run()
+
+
+class Server(uvicorn.Server):
+    """Tells open streams that the end is near, so that they do not hold it up."""
+
+    def __init__(self, config: uvicorn.Config, serving: Serving) -> None:
+        super().__init__(config)
+        self.serving = serving
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        self.serving.leaving.set()
+        super().handle_exit(sig, frame)  # type: ignore[arg-type]

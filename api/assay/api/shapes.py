@@ -1,0 +1,346 @@
+"""What requests and answers look like. The settings of each method come from the catalogue."""
+
+import json
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    create_model,
+)
+
+from assay.selectors import catalog
+
+PLAIN = r"^[^\x00-\x1f\x7f]*$"
+Word = Annotated[str, StringConstraints(max_length=200, pattern=PLAIN)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=PLAIN)]
+Uri = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=PLAIN)]
+Uris = Annotated[list[Uri], Field(min_length=1, max_length=1000)]
+Labels = Annotated[dict[Name, Word], Field(max_length=16)]
+Positive = Annotated[float, Field(gt=0, le=1e300, allow_inf_nan=False)]
+ULID = "[0-9A-HJKMNP-TV-Z]{26}"
+
+
+def sound(value: Any) -> Any:
+    """Text that every database takes: no NUL, no half of a character, no NaN."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    text.encode()
+    if "\\u0000" in text:
+        raise ValueError("NUL characters are not taken")
+    return value
+
+
+class Strict(BaseModel):
+    """An unknown field is an error: it is a field mistyped."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+# Selections ----------------------------------------------------------------------------------
+
+Settings = Annotated[dict[str, Any], AfterValidator(sound)]
+
+
+class Stage(Strict):
+    """What a stage's method does not rule out is left to the next; `keep` and `least` limit it."""
+
+    method: Name
+    settings: Settings = Field(default_factory=dict)
+    keep: Word | None = Field(None, description="At most so much: 20000docs, 10GB or 50%.")
+    least: Annotated[float, Field(allow_inf_nan=False)] | None = Field(
+        None, description="The score that a document has to reach."
+    )
+
+
+class SelectionBase(Strict):
+    raw: Uris = Field(description="Paths, globs or folders under a storage root of the server.")
+    target: dict[Name, Uris] | Uris | None = Field(
+        None, description="Text of the kind that is wanted: URIs, or ids of targets (tgt_...)."
+    )
+    budget: Word = Field(description="20000docs, 1.5e9tokens, 10GB or 10%", examples=["10%"])
+    out: Uri = Field(description="Folder for the subset, the scores and the manifest.")
+    stages: Annotated[list[Stage], Field(max_length=8)] = Field(default_factory=list)
+    scores: Annotated[dict[Name, Uri], Field(max_length=16)] = Field(
+        default_factory=dict,
+        description="Earlier selections of this corpus whose scores are used: folders, or ids.",
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    text_column: Name = "text"
+    id_column: Name | None = None
+    group_by: Name | None = None
+    max_bad_rows: Annotated[int, Field(ge=0, lt=2**53)] | None = None
+    metadata: Labels = Field(default_factory=dict)
+
+
+def selection_request() -> Any:
+    """One shape for each method that is installed, plug-ins too, told apart by `method`."""
+    kinds = [_selection_of(name) for name in catalog.names() if _works(name)]
+    if len(kinds) == 1:
+        return kinds[0]
+    union = reduce(or_, kinds)
+    return Annotated[union, Field(discriminator="method")]
+
+
+def _selection_of(name: str) -> Any:
+    schema = {**catalog.schema(name), "additionalProperties": False}
+    settings = Annotated[dict[str, Any], AfterValidator(sound), WithJsonSchema(schema)]
+    title = "".join(part.capitalize() for part in name.replace("_", "-").split("-"))
+    fields: dict[str, Any] = {
+        "method": (Literal[name], ...),
+        "settings": (settings, Field(default_factory=dict)),
+    }
+    return create_model(f"SelectionBy{title}", __base__=SelectionBase, **fields)
+
+
+def _works(name: str) -> bool:
+    """A plug-in that is broken does not take the service down with it."""
+    try:
+        catalog.schema(name)
+    except Exception:
+        return False
+    return True
+
+
+class Shards(BaseModel):
+    total: int
+    completed: int
+
+
+class ProgressDocument(BaseModel):
+    stage: str
+    shards: Shards
+    bytes: int
+    bytes_total: int
+    rows: int
+    bad_rows: int
+
+
+class Failure(BaseModel):
+    code: str
+    message: str
+    retryable: bool
+
+
+class JobDocument(BaseModel):
+    """A job: a selection or a fit. `status` may get new words."""
+
+    id: str
+    object: str
+    status: str
+    attempt: int
+    created_at: int
+    queued_at: int
+    started_at: int | None
+    finished_at: int | None
+    request: dict[str, Any]
+    progress: ProgressDocument
+    result: dict[str, Any] | None
+    error: Failure | None
+    warnings: list[str]
+    metadata: dict[str, str]
+    links: dict[str, str]
+
+
+class EventDocument(BaseModel):
+    id: int
+    object: Literal["event"]
+    created_at: int
+    level: str
+    type: str
+    message: str
+    data: dict[str, Any]
+
+
+class Page(BaseModel):
+    object: Literal["list"]
+    first_id: str | int | None
+    last_id: str | int | None
+    has_more: bool
+
+
+class JobPage(Page):
+    data: list[JobDocument]
+
+
+class EventPage(Page):
+    data: list[EventDocument]
+
+
+class WhatIf(Strict):
+    budgets: Annotated[list[Word], Field(min_length=1, max_length=20)]
+
+
+class Diff(Strict):
+    a: Annotated[str, StringConstraints(pattern=f"^sel_{ULID}$")]
+    b: Annotated[str, StringConstraints(pattern=f"^sel_{ULID}$")]
+
+
+# Targets -------------------------------------------------------------------------------------
+
+
+class NewTarget(Strict):
+    name: Name
+    uris: Uris
+    text_column: Name = "text"
+
+
+class TargetDocument(BaseModel):
+    id: str
+    object: Literal["target"]
+    name: str
+    uris: list[str]
+    text_column: str
+    created_at: int
+    shards: int
+    rows: int
+    bytes: int
+    hash: str
+
+
+class TargetPage(Page):
+    data: list[TargetDocument]
+
+
+# Scaling -------------------------------------------------------------------------------------
+
+Cell = str | float | int | bool | None
+Rows = Annotated[
+    list[dict[str, Any]],
+    Field(min_length=1, max_length=20_000),
+    AfterValidator(sound),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 20_000,
+            "items": {"type": "object", "additionalProperties": {"type": ["number", "string"]}},
+        }
+    ),
+]
+
+
+class NewFit(Strict):
+    """Runs by URI or as rows; the rest as `assay fit` has it."""
+
+    law: Name
+    runs: Uri | None = None
+    rows: Rows | None = None
+    map: dict[Name, Name] = Field(default_factory=dict, max_length=50)
+    scale: dict[Name, Positive] = Field(default_factory=dict, max_length=50)
+    counted: Word = ""
+    loss_unit: Word = ""
+    bootstrap: Annotated[int, Field(ge=2, le=20_000)] = 4000
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    starts: Annotated[int, Field(ge=1, le=1000)] = 64
+    delta: Positive = 1e-3
+    tied: dict[Name, Name] = Field(default_factory=dict, max_length=50)
+    fixed: dict[Name, Annotated[float, Field(allow_inf_nan=False)]] = Field(
+        default_factory=dict, max_length=50
+    )
+    holdout_above: Positive | None = None
+    metadata: Labels = Field(default_factory=dict)
+
+
+# A hundred times anything that was ever planned, and more: beyond it arithmetic gives out.
+Params = Annotated[float, Field(gt=0, le=1e15)]
+Active = Annotated[float, Field(ge=1e4, le=1e15)]
+Tokens = Annotated[float, Field(gt=0, le=1e18)]
+Sequence = Annotated[int, Field(ge=1, le=10**9)]
+
+
+class NewRecommendation(Strict):
+    """As `assay recommend` has it; parameters without embeddings."""
+
+    params: Params
+    tokens: Tokens
+    sequence: Sequence = 4096
+    active_params: Active | None = None
+    experts: Annotated[float, Field(gt=0, le=1e6)] = 1
+    unique_tokens: Tokens | None = None
+    loss: Annotated[float, Field(gt=0, le=100)] | None = None
+    proxy_learning_rate: Annotated[float, Field(gt=0, le=100)] | None = None
+    width_ratio: Annotated[float, Field(gt=0, le=1e6)] | None = None
+
+
+class NewPlan(Strict):
+    """As `assay plan` has it: one budget, of compute, money or hours."""
+
+    compute: Annotated[float, Field(gt=0, le=1e33)] | None = None
+    money: Annotated[float, Field(gt=0, le=1e15)] | None = None
+    gpu_hours: Annotated[float, Field(gt=0, le=1e15)] | None = None
+    hardware: Name = "H100"
+    gpus: Annotated[int, Field(ge=1, le=10**7)] = 8
+    mfu: Annotated[float, Field(ge=1e-3, le=1)] | None = None
+    pue: Annotated[float, Field(ge=1, le=10)] | None = None
+    dollars_per_hour: Annotated[float, Field(ge=1e-6, le=1e9)] | None = None
+    unique_tokens: Tokens | None = None
+    inference_tokens: Annotated[float, Field(ge=0, le=1e21)] = 0.0
+    params: Params | None = None
+    activation: Annotated[float, Field(ge=1e-6, le=1)] | None = None
+    granularity: Annotated[float, Field(ge=1, le=1e4)] | None = None
+    sequence: Sequence = 4096
+    law: Name = "chinchilla"
+    published: Word | None = None
+
+
+# Keys ----------------------------------------------------------------------------------------
+
+Scope = Literal["read", "submit", "admin"]
+
+
+class NewKey(Strict):
+    owner: Name
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=3)]
+    name: Annotated[str, StringConstraints(max_length=100, pattern=PLAIN)] = ""
+    days: Annotated[float, Field(gt=0, le=36_500)] | None = Field(None, description="Until expiry.")
+
+
+class KeyDocument(BaseModel):
+    id: str
+    object: Literal["key"]
+    name: str
+    owner: str
+    scopes: list[str]
+    status: str
+    created_at: int
+    expires_at: int | None
+    used_at: int | None
+    revoked_at: int | None
+
+
+class MadeKey(KeyDocument):
+    key: str = Field(description="Shown this once.")
+
+
+class KeyPage(Page):
+    data: list[KeyDocument]
+
+
+class Whoami(BaseModel):
+    key: str
+    owner: str
+    scopes: list[str]
+
+
+class Health(BaseModel):
+    status: str
+    checks: dict[str, str] = Field(default_factory=dict)
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457. `code` is stable; `errors` point into the request."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[dict[str, Any]]
+    request_id: str
+    retryable: bool

@@ -1,0 +1,34 @@
+"""What went wrong, as plain values: the same words in a job's row, an event and an answer."""
+
+import re
+from typing import Any
+
+from assay.jobs.errors import WorkerDied
+from assay.selectors.errors import AssayError, Busy, NotFound, StorageError
+
+AGAIN = 75  # the exit code of what may be tried again
+
+
+def code_of(problem: BaseException) -> str:
+    """`TooManyBadRows` as too_many_bad_rows: stable, since classes are never renamed."""
+    name = type(problem).__name__
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def passing(problem: BaseException) -> bool:
+    """May be gone when it is tried again soon."""
+    if isinstance(problem, StorageError):
+        return not isinstance(problem, NotFound)
+    return isinstance(problem, Busy | WorkerDied | OSError | MemoryError)
+
+
+def document(problem: BaseException) -> dict[str, Any]:
+    if isinstance(problem, AssayError):
+        said = str(problem) or (type(problem).__doc__ or "").strip()
+        again = passing(problem) or problem.exit_code == AGAIN
+        return {"code": code_of(problem), "message": said, "retryable": again}
+    if isinstance(problem, MemoryError):
+        said = "out of memory: fewer jobs at once (ASSAY_JOBS), or a larger machine"
+        return {"code": "out_of_memory", "message": said, "retryable": True}
+    said = f"this is a bug in assay: {type(problem).__name__}: {problem}"[:2000]
+    return {"code": "internal", "message": said, "retryable": False}
