@@ -86,3 +86,40 @@ def rows_of():
 @pytest.fixture(scope="session")
 def shards_of():
     return write_shards
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """A real S3 server on loopback."""
+    moto = pytest.importorskip("moto.server")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server, monkeypatch):
+    """A client of an S3 with one empty bucket, `bucket`; assay finds it through the environment."""
+    boto3 = pytest.importorskip("boto3")
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ALLOW_HTTP", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    forget_stores()
+    client = boto3.client("s3", endpoint_url=s3_server, region_name="us-east-1")
+    client.create_bucket(Bucket="bucket")
+    yield client
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket="bucket"):
+        for found in page.get("Contents", []):
+            client.delete_object(Bucket="bucket", Key=found["Key"])
+    forget_stores()
+
+
+def forget_stores():
+    from assay.selectors.stores.clients import opened
+
+    opened.cache_clear()

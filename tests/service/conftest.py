@@ -186,7 +186,8 @@ class Service:
     def submit(self, out, **more):
         from assay.jobs import store
 
-        asked = {"method": "watched", "budget": "10%", "out": str(self.folder / out)}
+        where = out if "://" in out else str(self.folder / out)
+        asked = {"method": "watched", "budget": "10%", "out": where}
         return store.submit(
             self.database, self.queue.enqueue, "selection", "ada", asked | more, {}
         ).id

@@ -35,6 +35,8 @@ def connected(server: str | None) -> "Client":
         raise BadRequest("no server is named: give --server URL or set ASSAY_SERVER")
     if not key:
         raise BadRequest("no key is named: set ASSAY_API_KEY (`assay keys create` makes one)")
+    if not where.startswith(("http://", "https://")):
+        raise BadRequest(f"the server {where!r}: write its address, as in http://127.0.0.1:8765")
     return Client(where.rstrip("/"), key)
 
 

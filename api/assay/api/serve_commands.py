@@ -10,6 +10,7 @@ import click
 
 from assay.api import settings
 from assay.api.service_commands import DATABASE, opened
+from assay.selectors.errors import BadSetting
 
 if TYPE_CHECKING:
     from assay.api.settings import Service
@@ -64,6 +65,8 @@ def serve(host: str, port: int, no_worker: bool, **given: Any) -> None:
 
     logs.set_up(asked.log_level)
     places = checked_roots(asked, found)
+    parts = serving.assembled(asked, found, places)
+    door = serving.bound(host, port)  # before the worker: what is refused has begun nothing
     if no_worker:
         Queue(found).prepare()
         running = None
@@ -71,7 +74,7 @@ def serve(host: str, port: int, no_worker: bool, **given: Any) -> None:
         running = workers.start(found, places, asked.jobs, asked.workers)
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises again what it was told
         signal.signal(number, lambda *_: None)
-    serving.run(asked, found, places, host, port)
+    serving.run(parts, door)
     if running:
         running.leave()
     os._exit(0)
@@ -90,8 +93,18 @@ def checked_roots(asked: "Service", found: "Database") -> "Roots":
     from assay.selectors import probe
 
     for root in asked.roots:
+        _check_root(root)
         probe.check_conditional_create(root)
     private = [asked.home]
     if found.sqlite:
         private += [f"{found.url.database}{end}" for end in ("", "-wal", "-shm", "-journal")]
     return Roots(asked.roots, tuple(os.path.realpath(path) for path in private))
+
+
+def _check_root(root: str) -> None:
+    if "://" in root:
+        return
+    if not os.path.isabs(root):
+        raise BadSetting(f"the storage root {root!r}: write its whole path, from / on")
+    if not os.path.isdir(root):
+        raise BadSetting(f"the storage root {root}: there is no such folder: make it first")

@@ -1,11 +1,13 @@
 """What the REST API has to work with, and the process that runs it."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
+import structlog
 import uvicorn
 
 from assay.api.rates import Rate, rate_of
@@ -16,9 +18,11 @@ from assay.jobs.database import Database
 from assay.jobs.executors import Pool, pool
 from assay.jobs.queue_of_jobs import Queue
 from assay.jobs.roots import Roots
+from assay.selectors.errors import BadSetting
 from assay.selectors.progress import Silence
 from assay.selectors.selection import Means
 
+log = structlog.get_logger("assay.api")
 KNOWN_FOR = 1.0  # seconds that a caller is known without a look at the database
 MOST_KNOWN = 10_000
 MOST_SHOWN = 1_000  # documents of jobs: a few kB each
@@ -102,25 +106,49 @@ def assembled(settings: Service, database: Database, roots: Roots) -> Serving:
     return Serving(settings, database, Queue(database), roots, pepper, rate)
 
 
-def run(settings: Service, database: Database, roots: Roots, host: str, port: int) -> None:
+def bound(host: str, port: int) -> socket.socket:
+    """The door that the service will answer at; 0 is any port that is free."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    door = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind((host, port))
+    except OSError as cause:
+        door.close()
+        raise BadSetting(
+            f"the service cannot listen at {host} port {port}: {cause.strerror or cause}: name "
+            f"another --port or --host"
+        ) from cause
+    return door
+
+
+def run(serving: Serving, door: socket.socket) -> None:
     """Answer requests until the process is told to end."""
     from assay.api.app import create_app
 
-    serving = assembled(settings, database, roots)
     config = uvicorn.Config(
-        create_app(serving), host=host, port=port, log_config=None, access_log=False,
-        server_header=False, timeout_graceful_shutdown=5, h11_max_incomplete_event_size=32_768,
+        create_app(serving), log_config=None, access_log=False, server_header=False,
+        timeout_graceful_shutdown=5, h11_max_incomplete_event_size=32_768,
     )  # fmt: skip
-    server = Server(config, serving)
-    server.run()
+    Server(config, serving).run([door])
 
 
 class Server(uvicorn.Server):
-    """Tells open streams that the end is near, so that they do not hold it up."""
+    """Says when it listens; tells open streams that the end is near, so they do not hold it up."""
 
     def __init__(self, config: uvicorn.Config, serving: Serving) -> None:
         super().__init__(config)
         self.serving = serving
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for door in sockets or []:
+            host, port = door.getsockname()[:2]
+            where = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            log.info("listening", url=where)
+        if not self.serving.roots.roots:
+            said = "no storage root is named, so no selection can be submitted"
+            log.warning(said, mend="set ASSAY_STORAGE_ROOTS or give --root")
 
     def handle_exit(self, sig: int, frame: object) -> None:
         self.serving.leaving.set()

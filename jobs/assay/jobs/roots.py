@@ -95,8 +95,10 @@ def _check_plain(uri: str) -> None:
     parts = re.split(r"[/\\]", uri.partition("://")[2] or uri)
     if any(part in (".", "..") for part in parts) or re.search("%(2e|2f|00)", uri, re.IGNORECASE):
         raise Outside(f"{uri[:200]}: write the address out, without . and ..")
-    if uri.startswith("~"):
-        raise Outside(f"{uri[:200]}: write the address out, without ~")
+    if "://" not in uri and not uri.startswith("/"):
+        raise Outside(
+            f"{uri[:200]}: write the whole path, from / on: a server has no folder of yours"
+        )
     if not uri.isascii():
         _check_text(uri)
 

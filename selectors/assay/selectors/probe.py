@@ -16,8 +16,8 @@ def check_conditional_create(root: str) -> None:
     if storage.is_local(root):
         return  # a hard link: the file system refuses the second
     uri = storage.join(root, f"{NAME}-{uuid.uuid4().hex}")
+    storage.create_bytes(uri, b"first")
     try:
-        storage.create_bytes(uri, b"first")
         if _second_is_refused(uri) and storage.read_bytes(uri) == b"first":
             return
     finally:
