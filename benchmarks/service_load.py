@@ -23,13 +23,12 @@ STREAM = "application/json"
 
 def serve(home: str, port: int, ready: Any) -> None:
     """The service with two empty routes beside its own."""
-    import uvicorn
     from fastapi import Path
 
     from assay.api import logs
     from assay.api.app import create_app
     from assay.api.documents import job_document
-    from assay.api.serving import assembled
+    from assay.api.serving import answer, assembled, bound
     from assay.api.settings import Service
     from assay.api.shapes import NewRecommendation
     from assay.jobs import access, database, store, worker
@@ -63,7 +62,7 @@ def serve(home: str, port: int, ready: Any) -> None:
 
     key = access.create(found, serving.pepper, "ada", ["read", "submit"]).text
     ready.put((key, job.id, job.status))
-    uvicorn.run(app, port=port, log_config=None, access_log=False)
+    answer(app, serving, bound("127.0.0.1", port))
 
 
 async def load(

@@ -1,14 +1,13 @@
 """The REST API over a real socket, with a worker in the same process, as `assay serve` runs it."""
 
 import json
-import os
 import threading
 import time
 
 import httpx
 import pytest
 
-from assay.jobs import access
+from assay.jobs import access, store
 from assay.jobs.access import create
 
 
@@ -140,7 +139,6 @@ def test_a_key_of_idempotency_makes_one_job(rest):
 
 def test_a_key_in_flight_is_a_conflict(rest):
     from assay.api.routes.common import once_of
-    from assay.jobs import store
 
     class Sent:
         method = "POST"
@@ -417,8 +415,9 @@ def test_a_key_that_asks_too_fast_is_slowed(make_service, tmp_path):
         assert rest.client("bob", ["read"]).get("/v1/whoami").status_code == 200
 
 
-def test_many_submit_at_once_and_nothing_is_lost_or_done_twice(rest):
-    made, count = {}, int(os.environ.get("JOBS", "12"))
+def twice_each(rest, count):
+    """Ids of so many jobs, each submitted by two at one moment with the same Idempotency-Key."""
+    made = {}
 
     def submit(number):
         body, headers = rest.asked(f"many{number}"), {"Idempotency-Key": f"many-{number}"}
@@ -437,5 +436,25 @@ def test_many_submit_at_once_and_nothing_is_lost_or_done_twice(rest):
     assert [len(found) for found in made.values()] == [1] * count
     ids = {job for found in made.values() for job in found}
     assert len(ids) == count
-    assert {rest.over(job)["status"] for job in ids} == {"succeeded"}
-    assert "database is locked" not in rest.service.stderr.read_text()
+    return ids
+
+
+def test_many_submit_at_once_and_nothing_is_lost_or_done_twice(rest):
+    assert {rest.over(job)["status"] for job in twice_each(rest, 12)} == {"succeeded"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_two_workers_do_two_hundred_jobs_each_once(service, rows_of, shards_of):
+    shards_of(service.folder / "raw", rows_of(40), 2, 20)
+    rest = Rest(service)
+    service.start("worker")
+    ids = twice_each(rest, 200)
+    service.until(lambda: all(service.job(job).status in store.OVER for job in ids), 600)
+    for job in ids:
+        events = [event.message for event in store.events(service.database, job)]
+        assert (events.count("running"), events.count("succeeded")) == (1, 1), events
+    workers = {service.job(job).worker for job in ids}
+    assert len(workers) == 2
+    assert len(list(service.folder.glob("many*/manifest.json"))) == 200
+    assert "locked" not in service.stderr.read_text()

@@ -1,5 +1,6 @@
 """The REST API: routes, guards, problems and the OpenAPI document, put together."""
 
+from importlib import import_module
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,6 +13,7 @@ from assay.api.guards import Guards, Measures
 from assay.api.routes import answers, fits, health, keys, selections, targets
 from assay.api.serving import Serving
 from assay.api.shapes import ProblemDocument
+from assay.selectors.errors import BadSetting
 
 VERSION = "1"
 ABOUT = """Select, fit, plan and recommend, as jobs that survive anything.
@@ -46,8 +48,20 @@ def create_app(serving: Serving) -> FastAPI:
 def _telemetry(wanted: bool) -> TelemetryConfig:
     """FastAPI's own OpenTelemetry: where to, say the OTEL_* variables of its exporters."""
     if wanted:
+        _need("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
         return {"auto_configure": True}
     return {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
+
+
+def _need(*modules: str) -> None:
+    for module in modules:
+        try:
+            import_module(module)
+        except ImportError as cause:
+            raise BadSetting(
+                f"ASSAY_OTEL needs more packages ({cause.name}): pip install 'assay[otel]', or "
+                f"leave it out"
+            ) from cause
 
 
 def document(app: FastAPI) -> dict[str, Any]:

@@ -60,12 +60,14 @@ def serve(host: str, port: int, no_worker: bool, **given: Any) -> None:
     asked = service(given["database"], given["roots"], given["jobs"])
     found = opened(asked.database_url)
     from assay.api import logs, serving
+    from assay.api.app import create_app
     from assay.jobs import worker as workers
     from assay.jobs.queue_of_jobs import Queue
 
     logs.set_up(asked.log_level)
     places = checked_roots(asked, found)
     parts = serving.assembled(asked, found, places)
+    app = create_app(parts)
     door = serving.bound(host, port)  # before the worker: what is refused has begun nothing
     if no_worker:
         Queue(found).prepare()
@@ -74,7 +76,7 @@ def serve(host: str, port: int, no_worker: bool, **given: Any) -> None:
         running = workers.start(found, places, asked.jobs, asked.workers)
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises again what it was told
         signal.signal(number, lambda *_: None)
-    serving.run(parts, door)
+    serving.answer(app, parts, door)
     if running:
         running.leave()
     os._exit(0)

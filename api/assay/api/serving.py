@@ -1,18 +1,22 @@
 """What the REST API has to work with, and the process that runs it."""
 
+import gc
 import socket
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from assay.api.rates import Rate, rate_of
 from assay.api.settings import Service
-from assay.jobs import access
+from assay.api.together import Together
+from assay.jobs import access, store
 from assay.jobs.access import Caller
 from assay.jobs.database import Database
 from assay.jobs.executors import Pool, pool
@@ -50,6 +54,11 @@ class Serving:
     leaving: threading.Event = field(default_factory=threading.Event)
     known: dict[str, tuple[float, Caller]] = field(default_factory=dict)
     shown: dict[str, Shown] = field(default_factory=dict)
+
+    @cached_property
+    def versions(self) -> Together[str, tuple[str, str, int]]:
+        """Owner, kind and version of a job, as they stand now."""
+        return Together(lambda jobs: store.versions(self.database, jobs))
 
     def known_caller(self, text: str) -> Caller | None:
         """Who holds a key that was looked up just now. None asks this one to look it up.
@@ -122,12 +131,10 @@ def bound(host: str, port: int) -> socket.socket:
     return door
 
 
-def run(serving: Serving, door: socket.socket) -> None:
+def answer(app: FastAPI, serving: Serving, door: socket.socket) -> None:
     """Answer requests until the process is told to end."""
-    from assay.api.app import create_app
-
     config = uvicorn.Config(
-        create_app(serving), log_config=None, access_log=False, server_header=False,
+        app, log_config=None, access_log=False, server_header=False,
         timeout_graceful_shutdown=5, h11_max_incomplete_event_size=32_768,
     )  # fmt: skip
     Server(config, serving).run([door])
@@ -142,6 +149,10 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        # What was imported stays: looking through it stopped all answers for 150 to 200 ms every
+        # two seconds (measured here, with benchmarks/service_load.py).
+        gc.collect()
+        gc.freeze()
         for door in sockets or []:
             host, port = door.getsockname()[:2]
             where = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

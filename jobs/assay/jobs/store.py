@@ -6,7 +6,7 @@ no gaps and come in the order of their commits.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +28,8 @@ ABANDONED = 30.0  # seconds after which a key that led to nothing may be used ag
 REMEMBERED = 86_400.0  # seconds that an Idempotency-Key is known
 
 Enqueue = Callable[[Session, Job], None]
-VERSION = select(Job.version).where(
-    Job.id == bindparam("job"), Job.owner == bindparam("owner"), Job.kind == bindparam("kind")
+VERSIONS = select(Job.id, Job.owner, Job.kind, Job.version).where(
+    Job.id.in_(bindparam("jobs", expanding=True))
 )
 
 
@@ -158,13 +158,11 @@ def find_of(database: Database, owner: str, kind: str, job: str) -> Job:
     return found
 
 
-def version_of(database: Database, owner: str, kind: str, job: str) -> int:
-    """The version of a job of this owner: all that has to be read where the rest is known."""
+def versions(database: Database, jobs: Collection[str]) -> dict[str, tuple[str, str, int]]:
+    """Owner, kind and version of some jobs: all that has to be read where the rest is known."""
     with database.engine.connect() as connection:
-        found = connection.execute(VERSION, {"job": job, "owner": owner, "kind": kind}).scalar()
-    if found is None:
-        raise NoSuchJob(f"there is no {kind} {job[:60]!r}")
-    return int(found)
+        rows = connection.execute(VERSIONS, {"jobs": list(jobs)})
+        return {job: (owner, kind, version) for job, owner, kind, version in rows}
 
 
 def listed(

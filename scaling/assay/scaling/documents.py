@@ -1,27 +1,41 @@
 """Results as plain JSON values: what commands print, jobs store and HTTP answers."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from math import isfinite
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+
+SIMPLE = (str, int, bool, type(None))
 
 
 def plain(value: Any) -> Any:
     """Dataclasses as objects, arrays as lists; what JSON cannot say, such as infinity, as null."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    kind = type(value)
+    if kind in SIMPLE:
+        return value
+    if kind is float:
+        return value if isfinite(value) else None
+    if names := _names(cast(Hashable, kind)):
+        return {name: plain(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, np.ndarray | list | tuple):
         return [plain(inner) for inner in value]
-    if isinstance(value, bool | str) or value is None:
+    if isinstance(value, str):
         return value
     if isinstance(value, int | np.integer):
         return int(value)
     number = float(value)
     return number if isfinite(number) else None
+
+
+@cache
+def _names(kind: Hashable) -> tuple[str, ...]:
+    """Of the fields of a dataclass; none of anything else."""
+    return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else ()
 
 
 def rounded(value: float | None, digits: int = 4) -> str:

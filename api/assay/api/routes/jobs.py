@@ -16,6 +16,7 @@ from assay.api.routes.common import After, Limit, answer, failing
 from assay.api.serving import Serving, Shown
 from assay.api.shapes import EventPage, JobDocument, JobPage
 from assay.jobs import store
+from assay.jobs.errors import NoSuchJob
 from assay.jobs.models import Job
 from assay.selectors import selection
 
@@ -67,17 +68,20 @@ def add_routes(router: APIRouter, kind: str, plural: str, job_id: Any) -> None:
         },
         operation_id=f"get_{kind}",
     )
-    def get_job(
+    async def get_job(
         id: job_id,  # noqa: A002
         serving: ServingDep,
         who: Reader,
         if_none_match: Annotated[str | None, Header(max_length=200)] = None,
     ) -> Response:
         """One job, with an ETag; `Retry-After` is a hint while it runs."""
-        version = store.version_of(serving.database, who.owner, kind, id)
+        there = await serving.versions(id)
+        if there is None or there[:2] != (who.owner, kind):
+            raise NoSuchJob(f"there is no {kind} {id!r}")
         shown = serving.shown.get(id)
-        if shown is None or shown.version != version:
-            shown = rendered(store.find_of(serving.database, who.owner, kind, id))
+        if shown is None or shown.version != there[2]:
+            job = await run_in_threadpool(store.find_of, serving.database, who.owner, kind, id)
+            shown = rendered(job)
             serving.show(id, shown)
         if if_none_match and shown.headers["ETag"] in if_none_match.split(", "):
             return Response(status_code=304, headers=shown.headers)
