@@ -42,9 +42,12 @@ class Postgres:
         if self.user:
             shutil.chown(folder, self.user)
         self._run("initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust", "--no-sync")
-        options = f"-p {self.port} -h 127.0.0.1 -k {folder} -c fsync=off -c max_connections=200"
-        log = folder / "log"
-        self._run("pg_ctl", "-D", folder / "data", "-l", log, "-o", options, "-w", "start")
+        self.start()
+
+    def start(self) -> None:
+        options = f"-p {self.port} -h 127.0.0.1 -k {self.folder} -c fsync=off"
+        words = ["-l", self.folder / "log", "-o", f"{options} -c max_connections=200", "-w"]
+        self._run("pg_ctl", "-D", self.folder / "data", *words, "start")
 
     def fresh(self) -> str:
         """The URL of a new, empty database."""
@@ -71,6 +74,16 @@ def _free_port() -> int:
 
 @pytest.fixture(scope="session")
 def postgres():
+    folder = Path(tempfile.mkdtemp(prefix="assay-pg-"))
+    server = Postgres(folder)
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def own_postgres():
+    """A server that a test may stop."""
     folder = Path(tempfile.mkdtemp(prefix="assay-pg-"))
     server = Postgres(folder)
     yield server

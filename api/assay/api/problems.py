@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -62,6 +63,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(SQLAlchemyError, _database)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -151,6 +153,15 @@ def _allowed(request: Request, status: int) -> dict[str, str]:
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), request.url.path):
             return {"allow": ", ".join(sorted(method.upper() for method in methods))}
     return {}
+
+
+def _database(request: Request, failure: Exception) -> Response:
+    if not problems.away(failure):
+        return _bug(request, failure)
+    log.error("database away", path=request.url.path, problem=str(failure)[:SHOWN])
+    said = "the service's database does not answer: ask again in a moment"
+    headers = {"Retry-After": "2"}
+    return problem(503, "database_away", said, request_id(request), True, headers=headers)
 
 
 def _bug(request: Request, failure: Exception) -> Response:

@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from sqlalchemy import exc
+
 from assay.jobs.errors import WorkerDied
 from assay.selectors.errors import AssayError, Busy, NotFound, StorageError
 
@@ -19,7 +21,12 @@ def passing(problem: BaseException) -> bool:
     """May be gone when it is tried again soon."""
     if isinstance(problem, StorageError):
         return not isinstance(problem, NotFound)
-    return isinstance(problem, Busy | WorkerDied | OSError | MemoryError)
+    return isinstance(problem, Busy | WorkerDied | OSError | MemoryError) or away(problem)
+
+
+def away(problem: BaseException) -> bool:
+    """The database does not answer."""
+    return isinstance(problem, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
 
 
 def document(problem: BaseException) -> dict[str, Any]:
@@ -30,5 +37,8 @@ def document(problem: BaseException) -> dict[str, Any]:
     if isinstance(problem, MemoryError):
         said = "out of memory: fewer jobs at once (ASSAY_JOBS), or a larger machine"
         return {"code": "out_of_memory", "message": said, "retryable": True}
+    if away(problem):
+        said = "the service's database did not answer: resume the job when it does"
+        return {"code": "database_away", "message": said, "retryable": True}
     said = f"this is a bug in assay: {type(problem).__name__}: {problem}"[:2000]
     return {"code": "internal", "message": said, "retryable": False}

@@ -92,12 +92,17 @@ def give_back(database: Database, owner: str, once: Once) -> None:
 
 
 def fulfil(session: Session, owner: str, once: Once | None, made: str) -> None:
-    if once is not None:
-        session.execute(
-            update(Submission)
-            .where(Submission.owner == owner, Submission.key == once.key)
-            .values(made=made)
-        )
+    """Of two requests that hold the key, one being very slow, the second comes to nothing."""
+    if once is None:
+        return
+    mine = session.execute(
+        update(Submission)
+        .where(Submission.owner == owner, Submission.key == once.key, Submission.made.is_(None))
+        .values(made=made)
+        .returning(Submission.key)
+    ).first()
+    if mine is None:
+        raise InFlight("another request with this Idempotency-Key was answered first: try again")
 
 
 def submit(

@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import structlog
 from dbos import DBOS
 from dbos._error import DBOSMaxStepRetriesExceeded
+from sqlalchemy.exc import SQLAlchemyError
 
 from assay.jobs import problems, store
 from assay.jobs.database import Database
@@ -105,19 +107,36 @@ def _end(job: str, attempt: int, answer: Mapping[str, Any]) -> str:
     """The row says how the job ended; once, since it says so only of a job that goes on."""
     over = str(answer[OVER])
     if over == "succeeded":
-        store.succeed(hands().database, job, attempt, answer["result"], answer["warnings"])
+        result, warnings = answer["result"], answer["warnings"]
+        _surely(lambda: store.succeed(hands().database, job, attempt, result, warnings))
     elif over == "failed":
         _fail(job, attempt, answer["error"])
     else:
-        store.stop(hands().database, job, attempt)
+        _surely(lambda: store.stop(hands().database, job, attempt))
     log.info("job over", job=job, attempt=attempt, how=over)
     return over
 
 
 def _fail(job: str, attempt: int, error: Mapping[str, Any]) -> str:
-    store.fail(hands().database, job, attempt, error)
+    _surely(lambda: store.fail(hands().database, job, attempt, error))
     log.warning("job failed", job=job, attempt=attempt, **error)
     return "failed"
+
+
+def _surely(change: Callable[[], object]) -> None:
+    """A job's end is written down however long the database is away.
+
+    A worker that cannot reach it for long ends (worker.py), and another comes here again.
+    """
+    while True:
+        try:
+            change()
+            return
+        except SQLAlchemyError as problem:
+            if not problems.away(problem):
+                raise
+            log.warning("the database is away", problem=str(problem)[:300])
+            time.sleep(PAUSE)
 
 
 # Steps ---------------------------------------------------------------------------------------
@@ -141,7 +160,8 @@ def step(work: Callable[..., Answer]) -> Callable[..., Answer]:
             _wait_for_the_end()
             if problems.passing(problem):
                 again = f"{problem}: tried again soon"
-                store.tell(hands().database, job, attempt, "warn", again[:2000])
+                with suppress(SQLAlchemyError):  # the database may be what is away
+                    store.tell(hands().database, job, attempt, "warn", again[:2000])
                 raise
             found = problems.document(problem)
             if found["code"] == "internal":

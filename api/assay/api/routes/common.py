@@ -38,7 +38,7 @@ PROBLEM: dict[str, Any] = {
 
 def failing(*codes: int) -> dict[int | str, dict[str, Any]]:
     """The problems that a route may answer with; those of every route are among them."""
-    always = (400, 401, 403, 422, 429)
+    always = (400, 401, 403, 422, 429, 503)
     return {code: {"description": TITLES[code], **PROBLEM} for code in sorted({*always, *codes})}
 
 
