@@ -1,0 +1,321 @@
+"""ODiS: the best documents along each of several uncorrelated directions of quality.
+
+Scores of quality mostly rise and fall together, so taking the best by their mean takes one kind of
+document. ODiS (arXiv:2510.18909) decorrelates them by principal components and takes the top of
+each. The paper leaves open how components get a sign, what happens to a document that several
+want, and what its scores are; what is done here, and why, is in docs/odis.md. Without scores of
+your own the eleven statistics of `surface.py` are used. They are not the paper's.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from assay.selectors import orthogonal, surface
+from assay.selectors.budget import Budget
+from assay.selectors.choice import AnyOf, quotas
+from assay.selectors.errors import BadRequest, BadSetting, NothingToRead
+from assay.selectors.methods.blend import Curve
+from assay.selectors.orthogonal import Axes, Moments
+from assay.selectors.records import Batch, Floats
+from assay.selectors.score_columns import (
+    SURFACE,
+    OfText,
+    Source,
+    fold_moments,
+    of_store,
+    of_text,
+    wanted,
+)
+from assay.selectors.selector import Fold, Rule
+from assay.selectors.tails import (
+    ALONG,
+    DOWN,
+    MEAN,
+    UP,
+    Diverse,
+    Mine,
+    Overlaps,
+    Seen,
+    Tail,
+    overlap_at,
+    tails_in,
+)
+
+BOOTSTRAP = 50
+LEAST_ROWS = 30  # documents below which correlations mean nothing
+RAW = "z."
+
+
+@dataclass(frozen=True)
+class Odis:
+    """The best along each of several uncorrelated directions of quality (ODiS)."""
+
+    columns: Annotated[
+        str,
+        Field(
+            description="surface: eleven statistics of the text; or scores/RUN[/COLUMN][:+|-|0] of "
+            "what --scores RUN=... names, with its better end; commas between several"
+        ),
+    ] = SURFACE
+    components: Annotated[
+        int | float | Literal["parallel"],
+        Field(description="how many; a share of the variance below 1; parallel: Horn's analysis"),
+    ] = 4
+    transform: Annotated[
+        Literal["gaussian", "winsorised"],
+        Field(description="columns by normal quantiles of their ranks, or with their tails cut"),
+    ] = "gaussian"
+    along: Annotated[
+        Literal["components", "columns", "average"],
+        Field(
+            description="components; columns: each score as it is, average: the mean of the "
+            "components: the two arms that ODiS has to beat"
+        ),
+    ] = "components"
+    only: Annotated[int, Field(ge=0, description="one component alone, from 1 on; 0: all")] = 0
+    contrast: Annotated[
+        Literal["both", "up", "down", "leave"],
+        Field(description="of a direction without a better end: both ends at half the quota each"),
+    ] = "both"
+    floor: Annotated[
+        float,
+        Field(ge=0, lt=100, description="percent of documents, the worst by mean score, left out"),
+    ] = 20.0
+    temperature: Annotated[
+        float, Field(ge=0, le=100, description="0: the top; else a weighted sample (QuRating)")
+    ] = 0.0
+    sample: Annotated[
+        int, Field(ge=1, le=1024, description="MiB of raw text that the statistics are learned on")
+    ] = 32
+
+    def __post_init__(self) -> None:
+        wanted(self.columns)
+        if not _sound(self.components):
+            raise BadSetting(
+                f"components: {self.components}: a whole number from 1 on, a share of the variance "
+                f"between 0 and 1, or parallel"
+            )
+
+    def fit(self, fold: Fold) -> "Directions":
+        source = self._source(fold)
+        moments = fold_moments(source, fold)
+        check(source, moments)
+        found = orthogonal.axes(moments)
+        rows = len(source.sample)
+        turned = self._turned(found, source, rows, fold.seed)
+        return made(self, source, turned, found, moments, fold.seed)
+
+    def _turned(self, found: Axes, source: Source, rows: int, seed: int) -> orthogonal.Turned:
+        polarity = [column.polarity for column in source.columns]
+        if self.along == "columns":
+            loadings = np.diag([float(p or 1) for p in polarity])
+            same = Axes(found.mean, found.deviation, loadings, np.ones(len(polarity)))
+            return orthogonal.Turned(same, tuple(p == 0 for p in polarity))
+        k = orthogonal.how_many(found, self.components, rows, seed)
+        if isinstance(self.components, int | float) and 1 <= self.components != k:
+            raise BadRequest(
+                f"{self.components:g} components are asked for, and the {len(polarity)} columns "
+                f"have only {k} independent directions: ask for {k}, or leave out columns that "
+                f"repeat others"
+            )
+        if self.only > k:
+            raise BadRequest(f"only={self.only}: there are {k} components")
+        return orthogonal.oriented(found, polarity, k)
+
+    def _source(self, fold: Fold) -> "Source":
+        parts = wanted(self.columns)
+        if parts == [SURFACE]:
+            return of_text(fold, self.sample << 20, self.transform == "gaussian")
+        return of_store(fold, parts, self.transform == "gaussian")
+
+    def choose(self, budget: Budget, fold: Fold) -> Rule:
+        """Each tail takes its share from the documents that stand higher in it than in others."""
+        seen = fold("scores", Seen())
+        tails = tails_in(seen.names)
+        if not tails:
+            return AnyOf(())
+        shares = [tail.share for tail in tails]
+        places = tuple(seen.names.index(tail.place) for tail in tails)
+        score = seen.names.index("score")
+        orders = [
+            Mine(number, places, score, seen.names.index(tail.along),
+                 tail.sign, self.temperature, fold.seed)
+            for number, tail in enumerate(tails)
+        ]  # fmt: skip
+        rule = quotas(budget, fold, shares, orders)
+        overlaps = fold("scores", Overlaps(places, tuple(overlap_at(shares))))
+        return Diverse(AnyOf(rule.rules, tuple(tail.name for tail in tails)), overlaps.told())
+
+
+def _sound(components: int | float | str) -> bool:
+    if isinstance(components, str):
+        return True  # parallel: pydantic has looked
+    return 0 < components < 1 or components in range(1, 1001)
+
+
+def check(source: Source, moments: Moments) -> None:
+    if len(source.columns) < 2:
+        names = ", ".join(column.name for column in source.columns) or "none"
+        raise BadRequest(
+            f"odis needs two score columns that differ between documents, and has {names}: there "
+            f"is nothing to decorrelate"
+        )
+    if len(source.sample) < 2:
+        raise NothingToRead("odis needs two documents at least to tell scores apart")
+
+
+# The scorer ----------------------------------------------------------------------------------
+
+
+def made(
+    asked: Odis, source: Source, turned: orthogonal.Turned, found: Axes, moments: Moments, seed: int
+) -> "Directions":
+    axes = turned.axes
+    names = direction_names(asked, source, axes)
+    contrast = list(turned.contrast)
+    y = axes.project(source.sample)
+    if asked.along == "average":
+        mean = y.mean(axis=1, keepdims=True)
+        deviation = float(mean.std()) or 1.0
+        weights = (axes.vectors / np.sqrt(axes.variances[: axes.vectors.shape[1]])).mean(axis=1)
+        one = Axes(axes.mean, axes.deviation, (weights / deviation)[:, None], np.ones(1))
+        axes, contrast, names = one, [False], ["average"]
+        y = axes.project(source.sample)
+    kept = (
+        [asked.only - 1] if asked.only and asked.along == "components" else list(range(len(names)))
+    )
+    polarity = np.array([column.polarity for column in source.columns], float)
+    overall = axes.standard(source.sample) @ polarity / max(np.abs(polarity).sum(), 1.0)
+    stable = (
+        orthogonal.stability(axes, source.sample, BOOTSTRAP, seed)
+        if asked.along == "components" and len(source.sample) >= LEAST_ROWS else None
+    )  # fmt: skip
+    return Directions(
+        source=source,
+        axes=axes,
+        directions=tuple(names),
+        contrasts=tuple(contrast),
+        kept=tuple(kept),
+        ends=asked.contrast,
+        curves=tuple(Curve.of(column) for column in y.T),
+        polarity=polarity,
+        overall=Curve.of(overall),
+        floor=asked.floor / 100,
+        explained=tuple(found.explained.tolist()),
+        stable=stable,
+        missing=tuple((moments.missing / max(moments.rows, 1)).tolist()),
+    )
+
+
+def direction_names(asked: Odis, source: Source, axes: Axes) -> list[str]:
+    if asked.along == "columns":
+        return [column.name for column in source.columns]
+    return [f"pc{number + 1}" for number in range(axes.vectors.shape[1])]
+
+
+@dataclass(frozen=True)
+class Directions:
+    """What was learned: columns, their scales, the directions, and what ranks along them mean."""
+
+    source: Source
+    axes: Axes
+    directions: tuple[str, ...]
+    contrasts: tuple[bool, ...]
+    kept: tuple[int, ...]
+    ends: str
+    curves: tuple[Curve, ...]
+    polarity: Floats
+    overall: Curve
+    floor: float  # share of the corpus, the worst by the mean of the columns, that is ruled out
+    explained: tuple[float, ...]
+    stable: dict[str, Any] | None
+    missing: tuple[float, ...]
+
+    @property
+    def tails(self) -> tuple[tuple[int, Tail], ...]:
+        """Each with the place of its direction."""
+        found: list[tuple[int, Tail]] = []
+        for place in self.kept:
+            ends = self._ends(place)
+            found += [(place, Tail(self.directions[place] + end, 1 if end == UP else -1,
+                                   1 / len(ends))) for end in ends]  # fmt: skip
+        return tuple(found)
+
+    def _ends(self, place: int) -> str:
+        if not self.contrasts[place]:
+            return UP
+        return {"both": UP + DOWN, "up": UP, "down": DOWN, "leave": ""}[self.ends]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        along = [f"{ALONG}{self.directions[place]}" for place in self.kept]
+        raw = [f"{RAW}{column.name}" for column in self.source.columns]
+        return ("score", MEAN, *along, *(tail.place for _, tail in self.tails), *raw)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        raw = self.source.raw
+        return raw.surface.versions if isinstance(raw, OfText) else {}
+
+    @property
+    def features(self) -> Any:
+        """What the report measures distances in."""
+        return surface.FEATURES
+
+    def score(self, batch: Batch) -> Floats:
+        columns = self.source(batch)
+        z = self.axes.standard(columns)
+        y = self.axes.project(columns)
+        places = self._places(y)
+        mean = self.overall(z @ self.polarity / max(np.abs(self.polarity).sum(), 1.0))
+        best = places.max(axis=1) if places.shape[1] else mean
+        best = np.where(mean >= self.floor, best, -np.inf)
+        found = np.column_stack([best, mean, y[:, self.kept], places, z])
+        # float32: the last bits of logarithms and sums of products differ between processors.
+        return np.asarray(found.astype(np.float32), np.float64)
+
+    def _places(self, y: Floats) -> Floats:
+        """In each tail the share of the corpus that a document beats."""
+        found = [self.curves[place](y[:, place]) for place, _ in self.tails]
+        ends = [tail.sign for _, tail in self.tails]
+        turned = [p if sign > 0 else 1 - p for p, sign in zip(found, ends, strict=True)]
+        return np.column_stack(turned) if turned else np.zeros((len(y), 0))
+
+    def explain(self, batch: Batch) -> dict[str, Any]:
+        """Where the document stands in each tail, and what each column adds to that."""
+        columns = self.source(batch)
+        z, y = self.axes.standard(columns)[0], self.axes.project(columns)
+        places = self._places(y)[0]
+        names = [column.name for column in self.source.columns]
+        weights = self.axes.vectors / np.sqrt(self.axes.variances[: self.axes.vectors.shape[1]])
+        told = {}
+        for number, (place, tail) in enumerate(self.tails):
+            adds = tail.sign * z * weights[:, place]
+            order = np.argsort(-np.abs(adds), kind="stable")
+            told[tail.name] = {
+                "beats": float(places[number]),
+                "because": {names[n]: round(float(adds[n]), 4) for n in order[:5]},
+            }
+        return {"directions": told, "columns": dict(zip(names, z.round(4).tolist(), strict=True))}
+
+    def portrait(self) -> dict[str, Any]:
+        """The directions in numbers, for the report: plain JSON values."""
+        columns = self.source.columns
+        return {
+            "columns": [
+                {"name": c.name, "group": c.group, "polarity": c.polarity, "missing": round(m, 6)}
+                for c, m in zip(columns, self.missing, strict=True)
+            ],
+            "directions": [
+                {"name": name, "contrast": contrast, "kept": place in self.kept}
+                for place, (name, contrast) in enumerate(
+                    zip(self.directions, self.contrasts, strict=True)
+                )
+            ],
+            "loadings": self.axes.vectors.T.round(4).tolist(),
+            "explained": [round(share, 4) for share in self.explained],
+            "stability": self.stable,
+        }
