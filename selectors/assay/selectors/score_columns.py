@@ -73,6 +73,10 @@ class Source:
     def __call__(self, batch: Batch) -> Floats:
         return scaled(self.scales, self.raw(batch))
 
+    def knows(self, batch: Batch) -> bool:
+        """Whether the columns can be had of these documents."""
+        return all(c.run in batch.known for c in self.columns if isinstance(c, Wanted))
+
 
 def scaled(scales: Sequence[Scale], columns: Floats) -> Floats:
     pairs = zip(scales, columns.T, strict=True)

@@ -286,6 +286,8 @@ class Directions:
 
     def explain(self, batch: Batch) -> dict[str, Any]:
         """Where the document stands in each tail, and what each column adds to that."""
+        if not self.source.knows(batch):
+            return {"directions": {}, "columns": {}}  # a text that stands in no corpus
         columns = self.source(batch)
         z, y = self.axes.standard(columns)[0], self.axes.project(columns)
         places = self._places(y)[0]
