@@ -103,3 +103,36 @@ def test_the_first_key_is_made_on_the_command_line_and_shown_once(tmp_path):
     assert json.loads(assay("keys", "list", "--json"))[0]["status"] == "revoked"
     assert access.caller(found, access.secret(str(tmp_path)), text) is None
     found.close()
+
+
+def test_what_is_kept_is_for_its_owner_alone(tmp_path):
+    home = tmp_path / "home"
+    found = database(f"sqlite:///{home}/assay.db")
+    migrate(found)
+    access.secret(str(home))
+    assert home.stat().st_mode & 0o777 == 0o700
+    assert all(path.stat().st_mode & 0o077 == 0 for path in home.iterdir())
+    found.close()
+
+
+def test_a_key_is_known_for_a_moment_only_while_it_is_looked_up(tmp_path, monkeypatch):
+    from assay.api import serving
+    from assay.api.rates import rate_of
+    from assay.api.settings import Service
+    from assay.jobs.roots import Roots
+
+    now, looks = [100.0], []
+    monkeypatch.setattr(serving.time, "monotonic", lambda: now[0])
+    caller = access.Caller("key_1", "ada", frozenset({"read"}))
+    monkeypatch.setattr(access, "caller", lambda *_: looks.append(1) or caller)
+    made = serving.Serving(Service("", ""), None, None, Roots(()), b"", rate_of("5/minute"))
+    assert made.known_caller("k") is None and made.caller("k") == caller
+    assert made.known_caller("k") == caller
+    now[0] += 1.5
+    assert made.known_caller("k") is None  # this one is to look it up
+    assert made.known_caller("k") == caller  # the others go on meanwhile
+    now[0] += 1.0
+    assert made.known_caller("k") is None  # but not for ever
+    made.caller("k")
+    made.forget("key_1")
+    assert made.known_caller("k") is None

@@ -272,6 +272,88 @@ def test_a_job_that_is_over_is_forgotten_with_its_outputs_only_if_asked(rest):
         assert (folder / f"gone{purge}" / "manifest.json").exists() is not purge
 
 
+def test_only_what_a_job_wrote_is_deleted_with_it(rest):
+    folder = rest.service.folder
+    mine = rest.over(rest.ada.post("/v1/selections", json=rest.asked("same")).json()["id"])
+    eve = rest.client("eve", ["read", "submit"])
+    hers = eve.post("/v1/selections", json=rest.asked("same", budget="50%")).json()["id"]
+    rest.service.until(lambda: eve.get(f"/v1/selections/{hers}").json()["status"] == "failed")
+    assert eve.delete(f"/v1/selections/{hers}?purge_outputs=true").status_code == 204
+    assert rest.ada.get(f"/v1/selections/{mine['id']}/manifest").status_code == 200
+    again = rest.over(rest.ada.post("/v1/selections", json=rest.asked("same")).json()["id"])
+    made = json.loads((folder / "same" / "manifest.json").read_text())
+    made["request"]["seed"] = 9  # another selection has the folder by now
+    (folder / "same" / "manifest.json").write_text(json.dumps(made))
+    told = rest.ada.delete(f"/v1/selections/{again['id']}?purge_outputs=true")
+    assert (told.status_code, told.json()["code"]) == (422, "other_selection")
+    assert (folder / "same" / "part-00000.parquet").exists()
+
+
+def test_an_output_inside_another_ones_folders_is_refused(rest, done):
+    inside = rest.asked("done/fit/run1")
+    found = rest.over(rest.ada.post("/v1/selections", json=inside).json()["id"])
+    assert found["status"] == "failed" and "deleted with it" in found["error"]["message"]
+
+
+def test_a_key_of_idempotency_is_free_again_when_its_job_is_deleted(rest):
+    headers = {"Idempotency-Key": "again"}
+    first = rest.ada.post("/v1/selections", json=rest.asked("free"), headers=headers).json()["id"]
+    rest.over(first)
+    assert rest.ada.delete(f"/v1/selections/{first}").status_code == 204
+    second = rest.ada.post("/v1/selections", json=rest.asked("free"), headers=headers)
+    assert second.status_code == 201 and second.json()["id"] != first
+    rest.over(second.json()["id"])
+
+
+def test_targets_are_written_as_in_a_spec_file(rest):
+    target = str(rest.service.folder / "target")
+    for number, wanted in enumerate((target, [target], {"sums": target}, {"sums": [target]})):
+        body = rest.asked(f"spelt{number}", method="dsir", target=wanted)
+        told = rest.ada.post("/v1/selections?dry_run=true", json=body)
+        assert told.status_code == 200, told.text
+    told = rest.ada.post("/v1/selections", json=rest.asked("x", target={"sums": 7}))
+    assert told.json()["errors"][0]["pointer"] == "#/target/sums", told.json()
+
+
+def test_what_cannot_work_is_not_tried_again_and_again(rest):
+    (rest.service.folder / "a-file").write_text("here")
+    begun = time.monotonic()
+    body = rest.asked("a-file/out")
+    job = rest.ada.post("/v1/selections", json=body).json()["id"]
+    found = rest.over(job)
+    assert found["status"] == "failed" and found["error"]["retryable"] is False, found["error"]
+    assert time.monotonic() - begun < 15
+
+
+def test_a_stream_ends_with_the_key_that_opened_it(rest):
+    made = rest.ada.post("/v1/keys", json={"owner": "ada", "scopes": ["read"]}).json()
+    body = rest.asked("slow", method="watched", settings={"pause": 0.5})
+    job = rest.ada.post("/v1/selections", json=body).json()["id"]
+    headers = {"Authorization": f"Bearer {made['key']}", "Accept": "text/event-stream"}
+    url = f"{rest.url}/v1/selections/{job}/events"
+    with httpx.stream("GET", url, headers=headers, timeout=60) as lines:
+        assert lines.status_code == 200
+        rest.ada.delete(f"/v1/keys/{made['id']}")
+        told = "\n".join(lines.iter_lines())
+    assert "succeeded" not in told
+    assert rest.over(job)["status"] == "succeeded"
+
+
+def test_odd_requests_are_told_what_is_odd(rest):
+    deep = {"a": 1}
+    for _ in range(300):
+        deep = {"a": [deep]}
+    for url, body in (
+        ("/v1/selections", rest.asked("x", settings=deep)),
+        ("/v1/fits", {"law": "chinchilla", "rows": [deep]}),
+        ("/v1/selections", rest.asked("x", metadata={'a"b': "x"})),
+        ("/v1/keys", {"owner": "z", "scopes": ["read"], "days": 1e300}),
+    ):
+        told = rest.ada.post(url, content=json.dumps(body))
+        assert told.status_code == 422, (url, told.status_code, told.text[:300])
+    assert rest.ada.get("/v1/keys").status_code == 200
+
+
 # None gets in --------------------------------------------------------------------------------
 
 

@@ -66,9 +66,13 @@ def test_logs_are_json_with_the_request_and_without_the_key(watched):
     watched.until(lambda: answers(watched))
     headers = {"Authorization": f"Bearer {text}", "X-Request-Id": "mine-7"}
     assert httpx.get(f"http://127.0.0.1:{watched.port}/v1/whoami", headers=headers).is_success
-    lines = watched.stderr.read_text().splitlines()
-    told = [json.loads(line) for line in lines]
-    mine = [line for line in told if line.get("request") == "mine-7"]
-    assert mine and mine[-1]["status"] == 200 and mine[-1]["path"] == "/v1/whoami"
-    assert [line for line in told if line["event"] == "listening"]
-    assert text not in "\n".join(lines) and text[6:] not in "\n".join(lines)
+
+    def told():
+        return [json.loads(line) for line in watched.stderr.read_text().splitlines()]
+
+    # The line is written when the answer is on its way.
+    mine = watched.until(lambda: [one for one in told() if one.get("request") == "mine-7"])
+    assert mine[-1]["status"] == 200 and mine[-1]["path"] == "/v1/whoami"
+    assert [line for line in told() if line["event"] == "listening"]
+    text_of_all = watched.stderr.read_text()
+    assert text not in text_of_all and text[6:] not in text_of_all

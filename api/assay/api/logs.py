@@ -31,6 +31,9 @@ def set_up(level: str) -> None:
             foreign_pre_chain=shared, processor=structlog.processors.JSONRenderer()
         )
     )
+    durable = logging.getLogger("dbos")  # it brings a handler of its own
+    durable.handlers.clear()
+    durable.propagate = True
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(number, logging.WARNING))

@@ -116,19 +116,35 @@ def _refused(request: Request, failure: Exception) -> Response:
 
 def _invalid(request: Request, failure: Exception) -> Response:
     assert isinstance(failure, RequestValidationError)
-    found = [_one(error) for error in failure.errors()]
+    told = [_one(error, failure.body) for error in failure.errors()]
+    found = [one for place, one in enumerate(told) if one not in told[:place]]
     if any(error["code"] == "json_invalid" for error in found):
         return problem(400, "bad_json", "the body is no JSON", request_id(request), errors=found)
     said = "; ".join(f"{e.get('pointer') or e.get('parameter')}: {e['message']}" for e in found[:3])
     return problem(422, "invalid", said, request_id(request), errors=found[:50])
 
 
-def _one(error: Mapping[str, Any]) -> dict[str, Any]:
+def _one(error: Mapping[str, Any], body: Any) -> dict[str, Any]:
     where, *path = error["loc"]
+    path = _walked(path, body) if where == "body" else path
     told = {"code": str(error["type"]), "message": str(error["msg"])[:SHOWN]}
     if where == "body":
         return {"pointer": "#" + "".join(f"/{_escaped(part)}" for part in path), **told}
     return {"in": str(where), "parameter": ".".join(map(str, path)), **told}
+
+
+def _walked(path: Sequence[Any], body: Any) -> list[Any]:
+    """The path into the request, without the names of the shapes that were tried on the way."""
+    kept: list[Any] = []
+    for place, part in enumerate(path):
+        inside = isinstance(body, dict) and part in body
+        inside = inside or (isinstance(body, list) and isinstance(part, int) and part < len(body))
+        if inside:
+            body = body[part]
+            kept.append(part)
+        elif isinstance(body, dict) and place == len(path) - 1 and "[" not in str(part):
+            kept.append(part)  # a field that is missing
+    return kept
 
 
 def _escaped(part: Any) -> str:

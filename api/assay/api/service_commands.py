@@ -67,7 +67,7 @@ def keys() -> None:
 @click.option("--owner", required=True, help="Whose jobs it sees: keys of one owner share them.")
 @click.option("--scope", "scopes", multiple=True, metavar="read|submit|admin", required=True)
 @click.option("--name", default="", help="What it is for.")
-@click.option("--days", type=click.FloatRange(min=0, min_open=True), help="[default: for ever]")
+@click.option("--days", type=click.FloatRange(0, 36_500, min_open=True), help="[default: for ever]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 def create_key(
     database: str | None,

@@ -29,7 +29,8 @@ from assay.selectors.selection import Means
 log = structlog.get_logger("assay.api")
 KNOWN_FOR = 1.0  # seconds that a caller is known without a look at the database
 MOST_KNOWN = 10_000
-MOST_SHOWN = 1_000  # documents of jobs: a few kB each
+MOST_SHOWN = 1_000  # documents of jobs
+LARGEST_SHOWN = 65_536  # bytes of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Serving:
     rate: Rate
     leaving: threading.Event = field(default_factory=threading.Event)
     known: dict[str, tuple[float, Caller]] = field(default_factory=dict)
+    asking: set[str] = field(default_factory=set)  # keys that are being looked up again
+    revoked: int = 0  # how many keys were revoked here
     shown: dict[str, Shown] = field(default_factory=dict)
 
     @cached_property
@@ -63,39 +66,45 @@ class Serving:
     def known_caller(self, text: str) -> Caller | None:
         """Who holds a key that was looked up just now. None asks this one to look it up.
 
-        When the look-up is due one request does it; the others go on with what was known, or all
-        would wait for the database at the same moment.
+        When the look-up is due one request does it; for another second the others go on with what
+        was known, or all would wait for the database at the same moment.
         """
-        found = self.known.get(text)
-        if found is None:
+        found, now = self.known.get(text), time.monotonic()
+        if found is None or now > found[0] + KNOWN_FOR:
             return None
-        now = time.monotonic()
-        if now < found[0]:
+        if now < found[0] or text in self.asking:
             return found[1]
-        if now > found[0] + KNOWN_FOR:
-            return None
-        self.known[text] = (now + KNOWN_FOR, found[1])
+        self.asking.add(text)
         return None
 
     def caller(self, text: str) -> Caller | None:
         """Who holds a key, by the database."""
-        seen = access.caller(self.database, self.pepper, text)
+        begun, revoked = time.monotonic(), self.revoked
+        try:
+            seen = access.caller(self.database, self.pepper, text)
+        finally:
+            self.asking.discard(text)
         if seen is None:
             self.known.pop(text, None)
             return None
         if len(self.known) > MOST_KNOWN:
             self.known.clear()
-        self.known[text] = (time.monotonic() + KNOWN_FOR, seen)
+        if revoked == self.revoked:  # else it may be the one that was revoked meanwhile
+            self.known[text] = (begun + KNOWN_FOR, seen)
         return seen
 
     def show(self, job: str, shown: Shown) -> None:
         """Keep a document for the next who asks; its version tells whether it still holds."""
+        if len(shown.content) > LARGEST_SHOWN:
+            self.shown.pop(job, None)
+            return
         if len(self.shown) >= MOST_SHOWN:
             self.shown.clear()
         self.shown[job] = shown
 
     def forget(self, key: str) -> None:
         """A key that was just revoked is known no longer."""
+        self.revoked += 1
         for text, (_, caller) in list(self.known.items()):
             if caller.key == key:
                 self.known.pop(text, None)

@@ -33,6 +33,7 @@ SERVICE = {
     "ASSAY_LOG_LEVEL": str,
     "ASSAY_OTEL": str,
 }
+LEVELS = ("debug", "info", "warning", "error")
 CLIENT = {"ASSAY_SERVER": str, "ASSAY_API_KEY": str}
 OTHER = {"ASSAY_DEBUG": str, "ASSAY_SHARED": str}  # tracebacks; where tests find more data
 
@@ -57,12 +58,19 @@ def service(environment: Mapping[str, str] = os.environ) -> Service:
     """The service's settings, from the environment alone."""
     given = _read(SERVICE, environment)
     home = os.path.abspath(given.get("home") or os.path.expanduser("~/.local/share/assay"))
-    roots = tuple(root.strip() for root in given.pop("storage_roots", "").split(",") if root)
+    roots = tuple(
+        root.strip() for root in given.pop("storage_roots", "").split(",") if root.strip()
+    )
     given["otel"] = given.get("otel", "").lower() in ("1", "true", "yes")
     given |= {"home": home, "roots": roots}
     given.setdefault("database_url", f"sqlite:///{home}/assay.db")
     if workers := means_defaults(environment).get("workers"):
         given["workers"] = workers
+    if given.get("log_level", "info").lower() not in LEVELS:
+        raise BadSetting(
+            f"the environment sets ASSAY_LOG_LEVEL={given['log_level']}: known are "
+            f"{', '.join(LEVELS)}"
+        )
     for name in ("jobs", "max_body", "workers"):
         if given.get(name, 1) < 1:
             raise BadSetting(f"the environment sets ASSAY_{name.upper()}={given[name]}: 1 or more")

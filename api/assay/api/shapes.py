@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -20,20 +21,50 @@ from assay.selectors import catalog
 PLAIN = r"^[^\x00-\x1f\x7f]*$"
 Word = Annotated[str, StringConstraints(max_length=200, pattern=PLAIN)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=PLAIN)]
+ONE_URI = {"type": "string", "minLength": 1, "maxLength": 2000, "pattern": PLAIN}
 Uri = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=PLAIN)]
-Uris = Annotated[list[Uri], Field(min_length=1, max_length=1000)]
-Labels = Annotated[dict[Name, Word], Field(max_length=16)]
+Uris = Annotated[
+    list[Uri],
+    Field(min_length=1, max_length=1000),
+    BeforeValidator(lambda given: [given] if isinstance(given, str) else given),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                ONE_URI,
+                {"type": "array", "minItems": 1, "maxItems": 1000, "items": ONE_URI},
+            ]
+        },
+        mode="validation",
+    ),
+]
+Label = Annotated[
+    str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.:/-]+$")
+]
+Labels = Annotated[dict[Label, Word], Field(max_length=16)]
 Positive = Annotated[float, Field(gt=0, le=1e300, allow_inf_nan=False)]
+DEEPEST = 16
 ULID = "[0-9A-HJKMNP-TV-Z]{26}"
 
 
 def sound(value: Any) -> Any:
     """Text that every database takes: no NUL, no half of a character, no NaN."""
+    if _depth(value) > DEEPEST:
+        raise ValueError(f"lists and objects are nested at most {DEEPEST} deep")
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     text.encode()
     if "\\u0000" in text:
         raise ValueError("NUL characters are not taken")
     return value
+
+
+def _depth(value: Any) -> int:
+    """How deep lists and objects are nested; level by level, since the call stack is finite."""
+    level, depth = [value], 0
+    while level and depth <= DEEPEST:
+        inner = [one.values() if isinstance(one, dict) else one
+                 for one in level if isinstance(one, dict | list)]  # fmt: skip
+        level, depth = [child for some in inner for child in some], depth + 1
+    return depth - 1
 
 
 class Strict(BaseModel):

@@ -57,7 +57,7 @@ def secret(home: str, given: str = "") -> bytes:
         return given.encode()
     path = Path(home) / "secret"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write_once(path)
         found = path.read_bytes().strip()
     except OSError as cause:
@@ -125,6 +125,13 @@ def caller(database: Database, pepper: bytes, text: str) -> Caller | None:
         return Caller(found.id, found.owner, frozenset(found.scopes))
 
 
+def alive(database: Database, key: str) -> bool:
+    """Whether the key of this id can still be used."""
+    with database.session() as session:
+        found = session.get(Key, key)
+        return found is not None and usable(found, time.time())
+
+
 def usable(key: Key, now: float) -> bool:
     return key.revoked_at is None and (key.expires_at is None or now < key.expires_at)
 
@@ -170,8 +177,8 @@ def _check(owner: str, scopes: Sequence[str], name: str, expires_at: float | Non
         raise BadRequest("a key has an owner: say whose it is")
     if not scopes or set(scopes) - set(SCOPES):
         raise BadRequest(f"the scopes of a key are some of {', '.join(SCOPES)}")
-    if expires_at is not None and expires_at <= time.time():
-        raise BadRequest("a key expires in the future")
+    if expires_at is not None and not time.time() < expires_at < time.time() + 1e10:
+        raise BadRequest("a key expires in the future, and within three hundred years")
 
 
 def _prefix(text: str) -> str:

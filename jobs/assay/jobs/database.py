@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,7 +40,7 @@ class Database:
     def engine(self) -> Engine:
         if not self.sqlite:
             return create_engine(self.url, pool_size=POOL, max_overflow=10, pool_pre_ping=True)
-        Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
+        _make_private(Path(self.url.database or ""))
         engine = create_engine(self.url, pool_size=POOL, max_overflow=10)
         event.listen(engine, "connect", _prepare_sqlite)
         return engine
@@ -72,6 +72,13 @@ def database(url: str) -> Database:
         f"the database's URL begins with {found.drivername}: known are sqlite:///FILE and "
         f"postgresql://USER@HOST/NAME"
     )
+
+
+def _make_private(path: Path) -> None:
+    """Requests and hashes of keys are for their owner's eyes alone."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(OSError):  # what is there already, or cannot be made, is told by SQLite
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -2,8 +2,9 @@
 
 import json
 import tempfile
+import threading
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,6 +13,15 @@ from assay.selectors import storage
 from assay.selectors.errors import BadRequest
 
 LARGEST = 200_000_000  # bytes of a table of runs
+
+
+@dataclass
+class Fitting:
+    """A fit that is going on, as a worker holds it."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def close(self) -> None: ...
 
 
 def fitted(request: Mapping[str, Any], roots: Roots) -> dict[str, Any]:
@@ -24,12 +34,13 @@ def fitted(request: Mapping[str, Any], roots: Roots) -> dict[str, Any]:
     law = find(request["law"])
     said = Conventions(params=request.get("counted", ""), loss=request.get("loss_unit", ""))
     runs = _runs(request, roots, said)
-    names = {field.name for field in fields(StudySpec)}
+    names = {one.name for one in fields(StudySpec)}
     spec = StudySpec(**{name: value for name, value in request.items() if name in names})
-    return fit_run(law, runs, spec).document
+    return plain(fit_run(law, runs, spec).document)
 
 
 def _runs(request: Mapping[str, Any], roots: Roots, said: Any) -> Any:
+    from assay.scaling.errors import BadRuns
     from assay.scaling.reading import from_table, read
 
     mapping, scale = request.get("map") or {}, request.get("scale") or {}
@@ -40,9 +51,12 @@ def _runs(request: Mapping[str, Any], roots: Roots, said: Any) -> Any:
     if storage.stat(uri).size > LARGEST:
         raise BadRequest(f"{uri}: a table of runs has at most {LARGEST} bytes")
     with tempfile.TemporaryDirectory(prefix="assay-") as folder:
-        path = Path(folder) / f"runs{_suffixes(uri)}"
+        path = Path(folder) / PurePosixPath(uri).name
         path.write_bytes(storage.read_bytes(uri))
-        return read(path, mapping, said, scale)
+        try:
+            return read(path, mapping, said, scale)
+        except BadRuns as problem:
+            raise BadRuns(str(problem).replace(str(path), uri)) from problem
 
 
 def _table(rows: list[dict[str, Any]]) -> Any:
@@ -55,11 +69,6 @@ def _table(rows: list[dict[str, Any]]) -> Any:
         return frame_of(rows)
     except (ValueError, TypeError, pl.exceptions.PolarsError) as cause:
         raise BadRuns(f"the request's rows are no table of runs: {cause}") from cause
-
-
-def _suffixes(uri: str) -> str:
-    """.csv, .csv.gz: what tells how to read it."""
-    return "".join(PurePosixPath(uri).suffixes[-2:])
 
 
 def plain(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,6 +57,7 @@ class Job(Base):
     result: Mapped[Json | None]
     error: Mapped[Json | None]
     warnings: Mapped[list[Any]]
+    claim: Mapped[str | None] = mapped_column(String(64))  # of the output folder: selection.py
 
 
 class Event(Base):

@@ -1,13 +1,18 @@
 """What went wrong, as plain values: the same words in a job's row, an event and an answer."""
 
+import errno
 import re
 from typing import Any
 
 from sqlalchemy import exc
 
 from assay.jobs.errors import WorkerDied
-from assay.selectors.errors import AssayError, Busy, NotFound, StorageError
+from assay.selectors.errors import AlreadyThere, AssayError, Busy, NotFound, StorageError
 
+FOR_GOOD = {
+    errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EROFS, errno.EACCES,
+    errno.EPERM, errno.ENOENT, errno.ELOOP, errno.EINVAL,
+}  # fmt: skip
 AGAIN = 75  # the exit code of what may be tried again
 
 
@@ -19,9 +24,16 @@ def code_of(problem: BaseException) -> str:
 
 def passing(problem: BaseException) -> bool:
     """May be gone when it is tried again soon."""
+    if _for_good(problem) or _for_good(problem.__cause__):
+        return False
     if isinstance(problem, StorageError):
-        return not isinstance(problem, NotFound)
+        return not isinstance(problem, NotFound | AlreadyThere)
     return isinstance(problem, Busy | WorkerDied | OSError | MemoryError) or away(problem)
+
+
+def _for_good(problem: BaseException | None) -> bool:
+    """Of a file system: nobody has to wait for a folder to become a file."""
+    return isinstance(problem, OSError) and problem.errno in FOR_GOOD
 
 
 def away(problem: BaseException) -> bool:

@@ -5,6 +5,7 @@ pinned here: it goes into every queued job, and workers only take jobs of their 
 grows when the steps of a workflow change, and never by itself.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -76,5 +77,18 @@ class Queue:
             status="PENDING", executor_id=dead, load_input=False, load_output=False
         )
         for workflow in held:
-            self.client.resume_workflow(workflow.workflow_id, queue_name=NAME)
+            self.again(workflow.workflow_id)
         return [workflow.workflow_id for workflow in held]
+
+    def states(self, workflows: Collection[str]) -> dict[str, str]:
+        """What the library thinks of some workflows: PENDING, ENQUEUED, SUCCESS, ERROR, ..."""
+        if not workflows:
+            return {}
+        found = self.client.list_workflows(
+            workflow_ids=list(workflows), load_input=False, load_output=False
+        )
+        return {one.workflow_id: str(one.status) for one in found}
+
+    def again(self, workflow: str) -> None:
+        """Put a workflow that nobody is at back in line."""
+        self.client.resume_workflow(workflow, queue_name=NAME)

@@ -222,6 +222,15 @@ def stopping(database: Database, jobs: Sequence[str]) -> set[str]:
         return set(jobs) - set(session.scalars(alive))
 
 
+def held_by(database: Database, worker: str) -> set[tuple[str, int]]:
+    """The jobs, each with its attempt, that a worker should be at."""
+    with database.session() as session:
+        asked = select(Job.id, Job.attempt).where(
+            Job.worker == worker, Job.status.in_((*WORKING, *STOPPING))
+        )
+        return {(job, attempt) for job, attempt in session.execute(asked)}
+
+
 # What a user does ----------------------------------------------------------------------------
 
 
@@ -260,6 +269,8 @@ def forget(database: Database, job: str) -> None:
         if gone.first() is None:
             found = _found(session, job)
             raise WrongState(f"{job} is {found.status}: cancel it before it is deleted")
+        # An Idempotency-Key that led to it may lead to another.
+        session.execute(delete(Submission).where(Submission.made == job))
 
 
 # What a worker does --------------------------------------------------------------------------
@@ -310,7 +321,7 @@ def succeed(
             _note(session, job, attempt, "warn", warning)
         return _change(
             session, job, (*WORKING, *STOPPING), "succeeded", "succeeded", attempt,
-            finished_at=time.time(), result=dict(result), warnings=list(warnings), stage="",
+            finished_at=time.time(), result=clean(result), warnings=clean(warnings), stage="",
         )  # fmt: skip
 
 
@@ -318,7 +329,7 @@ def fail(database: Database, job: str, attempt: int, error: Mapping[str, Any]) -
     with database.session() as session:
         return _change(
             session, job, (*WORKING, *STOPPING), "failed", str(error["message"]), attempt,
-            level="error", finished_at=time.time(), error=dict(error), stage="",
+            level="error", finished_at=time.time(), error=clean(error), stage="",
         )  # fmt: skip
 
 
@@ -328,6 +339,13 @@ def stop(database: Database, job: str, attempt: int) -> bool:
             session, job, STOPPING, "cancelled", "cancelled", attempt, finished_at=time.time(),
             stage="",
         )  # fmt: skip
+
+
+def give_up(database: Database, job: str, attempt: int) -> None:
+    """A job that no worker is at any more, for reasons that only the log knows."""
+    said = "its end could not be written down, the worker's log says why: resume it"
+    if not stop(database, job, attempt):
+        fail(database, job, attempt, {"code": "lost", "message": said, "retryable": True})
 
 
 def tell(database: Database, job: str, attempt: int, level: str, message: str) -> None:
@@ -374,6 +392,20 @@ def forget_target(database: Database, owner: str, target: str) -> None:
         session.execute(delete(Target).where(Target.id == target))
 
 
+# Texts that every database takes ---------------------------------------------------------------
+
+
+def clean(value: Any) -> Any:
+    """Without NUL and halves of characters, which files may bring and PostgreSQL refuses."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {clean(str(name)): clean(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(inner) for inner in value]
+    return value
+
+
 # Inside --------------------------------------------------------------------------------------
 
 
@@ -410,7 +442,7 @@ def _change(
     if changed is None:
         return False
     told = dict(data or {}) | ({"status": status} if status else {})
-    session.add(_event(job, changed, level, kind, said, told))
+    session.add(_event(job, changed, level, kind, clean(said), clean(told)))
     session.flush()
     return True
 

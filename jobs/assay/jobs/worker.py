@@ -31,6 +31,7 @@ class Running:
     queue: Queue
     hands: Hands
     threads: list[threading.Thread] = field(default_factory=list)
+    suspects: set[tuple[str, int]] = field(default_factory=set)  # strays of the last look
 
     @property
     def id(self) -> str:
@@ -97,6 +98,7 @@ def _reap(running: Running) -> None:
     while not running.hands.leaving.is_set():
         try:
             reap(running.queue, running.id)
+            retrieve(running)
             if time.monotonic() - tidied > TIDY:
                 tidied = time.monotonic()
                 store.tidy(running.hands.database)
@@ -115,6 +117,30 @@ def reap(queue: Queue, me: str) -> list[str]:
         if held:
             log.warning("taken over", dead=dead, jobs=held)
         taken += held
+    return taken
+
+
+def retrieve(running: Running) -> list[str]:
+    """Take up again what no thread of ours is at though its row says so; what was taken up.
+
+    The library gives a workflow up when the database refuses to note a step, as on a full disk.
+    """
+    held = store.held_by(running.hands.database, running.id)
+    strays = held - running.hands.going
+    sure, running.suspects = strays & running.suspects, strays
+    states = running.queue.states([f"{job}/{attempt}" for job, attempt in sure])
+    taken = []
+    for job, attempt in sure:
+        name = f"{job}/{attempt}"
+        state = states.get(name)
+        if (job, attempt) in running.hands.going or state == "ENQUEUED":
+            continue
+        log.warning("nobody is at a job that should go on", job=job, state=state)
+        if state == "PENDING":
+            running.queue.again(name)
+        else:  # over for the library: it cannot be taken up, only told
+            store.give_up(running.hands.database, job, attempt)
+        taken.append(name)
     return taken
 
 

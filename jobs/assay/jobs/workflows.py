@@ -22,12 +22,14 @@ from dbos._error import DBOSMaxStepRetriesExceeded
 from sqlalchemy.exc import SQLAlchemyError
 
 from assay.jobs import problems, store
+from assay.jobs.apart import apart
 from assay.jobs.database import Database
-from assay.jobs.fitting import fitted, plain
+from assay.jobs.fitting import Fitting, fitted
 from assay.jobs.models import Job
 from assay.jobs.roots import Roots
 from assay.jobs.selecting import EVERY, Selecting, Telling, spec_of
-from assay.selectors.errors import Stopped, TooManyBadRows
+from assay.selectors import selection as selections
+from assay.selectors.errors import Stopped, StorageError, TooManyBadRows
 from assay.selectors.manifest import Manifest
 
 Answer = dict[str, Any]
@@ -46,9 +48,10 @@ class Hands:
     worker: str
     roots: Roots
     workers: int
-    open: dict[tuple[str, int], Selecting] = field(default_factory=dict)
+    open: dict[tuple[str, int], Selecting | Fitting] = field(default_factory=dict)
     told: dict[str, float] = field(default_factory=dict)
     leaving: threading.Event = field(default_factory=threading.Event)
+    going: set[tuple[str, int]] = field(default_factory=set)  # what threads of ours are at
 
 
 HANDS: list[Hands] = []  # none, or the one
@@ -68,13 +71,19 @@ def register() -> None:
 
 
 def selection(job: str, attempt: int) -> str:
+    hands().going.add((job, attempt))
     try:
         return _selection(job, attempt)
     except DBOSMaxStepRetriesExceeded as given_up:
         return _fail(job, attempt, problems.document(_last(given_up)))
     finally:
-        if found := hands().open.pop((job, attempt), None):
-            found.close()
+        _let_go(job, attempt)
+
+
+def _let_go(job: str, attempt: int) -> None:
+    if found := hands().open.pop((job, attempt), None):
+        found.close()
+    hands().going.discard((job, attempt))
 
 
 def _selection(job: str, attempt: int) -> str:
@@ -91,10 +100,13 @@ def _selection(job: str, attempt: int) -> str:
 
 
 def fit(job: str, attempt: int) -> str:
+    hands().going.add((job, attempt))
     try:
         return _end(job, attempt, study(job, attempt))
     except DBOSMaxStepRetriesExceeded as given_up:
         return _fail(job, attempt, problems.document(_last(given_up)))
+    finally:
+        _let_go(job, attempt)
 
 
 def _last(given_up: DBOSMaxStepRetriesExceeded) -> BaseException:
@@ -191,7 +203,10 @@ def survey(row: Job) -> Answer:
     found = [] if work.done else work.shards()
     totals: Answer = {"units_total": len(found), "bytes_total": sum(size for _, size in found)}
     said = "finished before" if work.done else f"{len(found)} shards to score"
-    store.advance(hands().database, row.id, row.attempt, said, True, stage="scoring", **totals)
+    claim = selections.claim_of(work.ground.request)
+    store.advance(
+        hands().database, row.id, row.attempt, said, True, stage="scoring", claim=claim, **totals
+    )
     return {"shards": found}
 
 
@@ -229,7 +244,14 @@ def finish(row: Job) -> Answer:
 @step
 def study(row: Job) -> Answer:
     """Fit a law to runs."""
-    found = plain(fitted(row.request, hands().roots))
+    going = Fitting()
+    hands().open[(row.id, row.attempt)] = going
+    told = apart(fitted, (dict(row.request), hands().roots), going.stop)
+    if told.get("passing"):
+        raise StorageError(told["problem"]["message"])
+    if "problem" in told:
+        return {OVER: "failed", "error": told["problem"]}
+    found = told["done"]
     return {OVER: "succeeded", "result": found, "warnings": found["warnings"]}
 
 
@@ -248,10 +270,12 @@ def result(made: Manifest) -> dict[str, Any]:
 def _opened(row: Job) -> Selecting:
     """The selection as this worker holds it: opened again where another left it."""
     held, name = hands().open, (row.id, row.attempt)
-    if name not in held:
+    found = held.get(name)
+    if not isinstance(found, Selecting):
         tell = Telling(_teller(row))
-        held[name] = Selecting(spec_of(row.request), hands().roots, hands().workers, tell)
-    return held[name]
+        found = Selecting(spec_of(row.request), hands().roots, hands().workers, tell)
+        held[name] = found
+    return found
 
 
 def _teller(row: Job) -> Callable[[str, int, int], None]:

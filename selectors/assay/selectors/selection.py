@@ -4,6 +4,7 @@ Every step leaves its result under a name that hangs on what was asked, so the s
 again goes on from what is there. The manifest comes last.
 """
 
+import hashlib
 import json
 import platform
 import posixpath
@@ -142,11 +143,31 @@ def clear(out: str) -> None:
         storage.delete_all(storage.join(out, folder))
 
 
-def purge(out: str) -> None:
-    """The same, if nobody is writing there."""
+def purge(out: str, claim: str) -> None:
+    """The same, if nobody is writing there and it is the selection of this claim."""
     storage.prepare(out)
     with storage.lock(out):
+        if _claim_there(out) != claim:
+            raise OtherSelection(
+                f"{out}: does not hold this selection any more: nothing is deleted"
+            )
         clear(out)
+
+
+def claim_of(request: Mapping[str, Any]) -> str:
+    """What tells one selection from another: the SHA-256 of what is asked, in 64 hex digits."""
+    return hashlib.sha256(manifest.canonical(request)).hexdigest()
+
+
+def _claim_there(out: str) -> str | None:
+    if done := manifest.find(out):
+        return claim_of(done.request)
+    uri = storage.join(out, STATE)
+    if not storage.exists(uri):
+        return None
+    there = json.loads(storage.read_bytes(uri))
+    there.pop(MAKERS, None)
+    return claim_of(there)
 
 
 def survey(asked: Spec, means: Means) -> Ground:
@@ -180,6 +201,19 @@ def _check_outside(wanted: Spec) -> None:
                 f"{wanted.out}: lies below {uri}, which is read: what is written there would be "
                 f"read the next time. Name an --out outside of it"
             )
+    parts = out.split("/")
+    for place in range(1, len(parts)):
+        above = "/".join(parts[:place])
+        if parts[place] in OURS and _is_ours(above):
+            raise BadRequest(
+                f"{wanted.out}: lies in a folder of the selection in {above}, and would be deleted "
+                f"with it: name an --out outside of it"
+            )
+
+
+def _is_ours(folder: str) -> bool:
+    names = (manifest.NAME, STATE)
+    return bool(folder) and any(storage.exists(storage.join(folder, name)) for name in names)
 
 
 def carry_out(ground: Ground, means: Means, begun: float) -> Manifest:

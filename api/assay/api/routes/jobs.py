@@ -15,7 +15,8 @@ from assay.api.problems import Refused
 from assay.api.routes.common import After, Limit, answer, failing
 from assay.api.serving import Serving, Shown
 from assay.api.shapes import EventPage, JobDocument, JobPage
-from assay.jobs import store
+from assay.jobs import access, store
+from assay.jobs.access import Caller
 from assay.jobs.errors import NoSuchJob
 from assay.jobs.models import Job
 from assay.selectors import selection
@@ -118,12 +119,15 @@ def add_routes(router: APIRouter, kind: str, plural: str, job_id: Any) -> None:
         who: Submitter,
         purge_outputs: bool = False,
     ) -> Response:
-        """Forget a job that is over; its outputs stay unless `purge_outputs` is true."""
+        """Forget a job that is over; its outputs stay unless `purge_outputs` is true.
+
+        What another selection has since written there stays in any case.
+        """
         job = store.find_of(serving.database, who.owner, kind, id)
-        if purge_outputs and kind == "selection" and job.status in store.OVER:
-            serving.roots.check_output(job.request["out"])
-            selection.purge(job.request["out"])
         store.forget(serving.database, job.id)
+        if purge_outputs and job.claim:  # a job that never had the folder has nothing in it
+            serving.roots.check_output(job.request["out"])
+            selection.purge(job.request["out"], job.claim)
         return Response(status_code=204)
 
     @router.get(
@@ -147,16 +151,20 @@ def add_routes(router: APIRouter, kind: str, plural: str, job_id: Any) -> None:
         job = await run_in_threadpool(store.find_of, serving.database, who.owner, kind, id)
         since = int(last_event_id) if last_event_id else after
         if STREAM in request.headers.get("accept", ""):
-            return StreamingResponse(stream(serving, job.id, since), media_type=STREAM)
+            return StreamingResponse(stream(serving, who, job.id, since), media_type=STREAM)
         found = await run_in_threadpool(store.events, serving.database, job.id, since, limit + 1)
         return answer(page([event_document(event) for event in found], limit))
 
 
-async def stream(serving: Serving, job: str, since: int) -> AsyncIterator[bytes]:
+async def stream(serving: Serving, who: Caller, job: str, since: int) -> AsyncIterator[bytes]:
     """Events as they come, until the job is over or the server leaves."""
     quiet = 0.0
     yield b"retry: 2000\n\n"
     while not serving.leaving.is_set():
+        if not await run_in_threadpool(access.alive, serving.database, who.key):
+            return
+        # Before the events: what comes between the two looks is then seen by the next.
+        over = await run_in_threadpool(_is_over, serving, job)
         found = await run_in_threadpool(store.events, serving.database, job, since, 100)
         for event in found:
             since, quiet = event.number, 0.0
@@ -166,7 +174,7 @@ async def stream(serving: Serving, job: str, since: int) -> AsyncIterator[bytes]
             if found[-1].data.get("status") in store.OVER:
                 return
             continue
-        if await run_in_threadpool(_is_over, serving, job):
+        if over:
             return
         quiet += POLL
         if quiet >= HEARTBEAT:

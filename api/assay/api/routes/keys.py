@@ -39,7 +39,7 @@ def list_keys(serving: ServingDep, who: Admin, after: After = None, limit: Limit
 @router.delete("/v1/keys/{id}", operation_id="revoke_key",
                responses={200: {"model": KeyDocument}, **failing(404)})  # fmt: skip
 def revoke_key(id: KeyId, serving: ServingDep, who: Admin) -> Response:  # noqa: A002
-    """Make a key of no use. Here at once, in other processes within a second."""
+    """Make a key of no use. Here at once, in other processes within two seconds."""
     found = access.revoke(serving.database, id)
     serving.forget(id)
     return answer(key_document(found))

@@ -195,7 +195,7 @@ def get_quarantine(
     return answer({"object": "list", "data": rows[:limit], "has_more": len(rows) > limit})
 
 
-@_get("/v1/selections/{id}/documents/{document}/explanation", "explain_document")
+@_get("/v1/selections/{id}/documents/{document:path}/explanation", "explain_document")
 def explain(
     id: SelectionId,  # noqa: A002
     document: Annotated[str, Path(max_length=500)],
