@@ -162,18 +162,24 @@ def top(budget: Budget, fold: Fold, order: Order | None = None) -> Cut:
     return _descend(order, budget.unit, limit, fold)
 
 
-def quotas(budget: Budget, fold: Fold, shares: Sequence[float], orders: Sequence[Order]) -> AnyOf:
+def quotas(
+    budget: Budget,
+    fold: Fold,
+    shares: Sequence[float],
+    orders: Sequence[Order],
+    apart: bool = False,
+) -> AnyOf:
     """Each order's share of the budget, in turn: what an earlier order took is not there for later.
 
     A larger budget keeps a superset here too: earlier orders take more away, but only documents
-    that are then kept.
+    that are then kept. `apart` says that no document is in two orders: nobody has to look then.
     """
     totals = fold("scores", Totals())
     whole = budget.limit(totals.of(budget.unit))
     limits = np.diff([int(whole * share + 1e-9) for share in (0, *np.cumsum(shares))])
     rules: tuple[Rule, ...] = ()
     for limit, order in zip(limits, orders, strict=True):
-        free = Unless(order, AnyOf(rules)) if rules else order
+        free = Unless(order, AnyOf(rules)) if rules and not apart else order
         rules = (*rules, _descend(free, budget.unit, int(limit), fold))
     return AnyOf(rules)
 

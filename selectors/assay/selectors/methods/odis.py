@@ -145,7 +145,7 @@ class Odis:
                  tail.sign, self.temperature, fold.seed)
             for number, tail in enumerate(tails)
         ]  # fmt: skip
-        rule = quotas(budget, fold, shares, orders)
+        rule = quotas(budget, fold, shares, orders, apart=True)
         overlaps = fold("scores", Overlaps(places, tuple(overlap_at(shares))))
         return Diverse(AnyOf(rule.rules, tuple(tail.name for tail in tails)), overlaps.told())
 
