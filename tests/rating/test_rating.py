@@ -150,7 +150,7 @@ def test_the_cap_is_kept_and_what_was_rated_is_written(stub, rate, tmp_path):
     each = (SENT + GOT) * 10 / 1e6
     stub.mood = lambda stub, asked, nth: "slowly"
     code, _, err = rate("--sample", "100", *money, "--max-cost", "0.6")
-    assert code == 2 and "the cap of 0.6 is reached" in err and "rated and written" in err
+    assert code == 2 and "the cap of 0.6 is reached" in err and "is written" in err
     found = run_of(tmp_path)
     assert found["capped"] and 10 < found["rated"] < 60
     assert float(found["spent"]["cost"]) == pytest.approx(found["rated"] * each)
@@ -269,7 +269,7 @@ def test_a_text_that_the_model_refuses_is_left_out_and_counted(stub, rate, tmp_p
     found = run_of(tmp_path)
     refused = found["given_up"]["the model refuses to rate it"]
     assert refused == 10 and found["rated"] == 90
-    assert code == 75 and "only 90 of 100" in err  # less than 99 %
+    assert code == 75 and "90 of 100" in err  # less than 99 %
     assert "given up: 10 (the model refuses to rate it)" in said
     assert pq.read_metadata(tmp_path / "r.parquet").num_rows == 90
 
@@ -281,6 +281,21 @@ def test_empty_texts_and_repeated_ids_cost_nothing_and_are_told(stub, rate, tmp_
     assert code == 0, err
     assert stub.requests == 10
     assert "1 (empty text)" in said and "1 (an id that another document has)" in said
+
+
+def test_a_corpus_of_blanks_is_named(stub, rate, tmp_path, shards_of):
+    rows = [{"id": str(n), "text": " \n"} for n in range(5)]
+    code, _, err = rate(raw=shards_of(tmp_path / "raw", rows, 1, 99))
+    assert code == 3 and "blank" in err and stub.requests == 0
+
+
+def test_where_nothing_is_rated_nothing_is_written(stub, rate, tmp_path):
+    stub.mood = lambda stub, asked, nth: "prose"
+    code, said, err = rate("--sample", "5", "--tries", "2")
+    assert code == 75 and "none of 5 documents" in err and "no JSON object" in err and not said
+    assert not list(tmp_path.glob("r.*son")) and not list(tmp_path.glob("r.parquet"))
+    stub.mood = lambda stub, asked, nth: "well"
+    assert rate("--sample", "5")[0] == 0
 
 
 def test_rubrics_one_at_a_time_ask_one_question_each(stub, rate, tmp_path):
@@ -336,6 +351,8 @@ def test_a_bad_rubric_is_refused_by_name(rate, stub, tmp_path, content, said):
         (["--model", ""], "--model is missing"),
         (["--text-column", "words"], "words"),
         (["--out", "s3://bucket/r.parquet"], "--cache"),
+        (["--body", "stream=true"], "--body stream"),
+        (["--body", "n=5"], "--body n"),
         (["--price-in", "1", "--max-cost", "3", "--body", "max_tokens=null"], "bound on answers"),
     ],
 )
@@ -456,6 +473,32 @@ def test_a_server_that_asks_for_time_gets_it(tmp_path):
         sent = sending.Sending(ask, books, sending.Patience(at_once=1), None)
         assert len(list(sent.send(asking_about(5)))) == 5
     assert asked[1] - asked[0] >= 0.4
+
+
+@pytest.mark.parametrize(("remedy", "longest"), [(Remedy.AGAIN, 1), (Remedy.LATER, 5)])
+def test_an_unlucky_question_need_not_wait_where_others_go_well(
+    tmp_path, monkeypatch, remedy, longest
+):
+    """Unless the endpoint says that it is asked too much."""
+    paused = []
+
+    def pause(self, failures):
+        paused.append(failures)
+        return 0.002
+
+    def ask(body, rubrics):
+        time.sleep(0.001)
+        if body == b"unlucky" and len(paused) < 5:
+            return Outcome(reason="bad luck", remedy=remedy)
+        time.sleep(0.002)
+        return Outcome(points={"x": 1.0})
+
+    monkeypatch.setattr(sending.Patience, "pause", pause)
+    unlucky = sending.Question("unlucky", b"unlucky", RUBRICS, 0)
+    with ledger.opened(str(tmp_path), "run", Prices()) as books:
+        sent = sending.Sending(ask, books, sending.Patience(at_once=1), None)
+        assert len(list(sent.send([unlucky, *asking_about(100)]))) == 101
+    assert len(paused) == 5 and max(paused) == longest
 
 
 def test_a_server_that_asks_for_time_and_is_given_up_on_holds_back_no_other(tmp_path):

@@ -125,7 +125,12 @@ def rate(
             return
         patience = Patience(at_once, tries, stop=stop)
         made = resumed(lambda: ratings.rate(asked, patience, server, means, fresh))
-    click.echo(json.dumps(made.found, ensure_ascii=False) if as_json else told(made))
+    if as_json:
+        click.echo(json.dumps(made.found, ensure_ascii=False))
+    elif made.found["rated"]:
+        click.echo(told(made))
+    else:
+        click.echo("\n".join([told_money(made.found["spent"]), *told_losses(made.found)]), err=True)
     check(made)
 
 
@@ -150,14 +155,16 @@ def check(made: Rated) -> None:
     """What is not whole is no success, though all that was rated is written."""
     found = made.found
     done = f"{display.number(found['rated'])} of {display.number(found['asked'])} documents"
+    if not found["rated"]:
+        done = f"none of {display.number(found['asked'])} documents"
     if found["capped"]:
         raise CapReached(
-            f"the cap of {found['spent']['cap']} is reached: {done} are rated and written. Run it "
-            "again with a higher --max-cost to go on"
+            f"the cap of {found['spent']['cap']} is reached: {done} are rated; what is, is "
+            "written. Run it again with a higher --max-cost to go on"
         )
     if not made.complete:
         raise EndpointFailed(
-            f"only {done} could be rated; these are written. Run it again to ask for the others"
+            f"{done} could be rated; what was, is written. Run it again to ask for the others"
         )
 
 

@@ -28,7 +28,8 @@ LONGEST_WAIT = 600.0  # seconds that a server's Retry-After is heeded
 SHOWN = 300  # characters of what a server says
 # Nothing that waiting mends: no right, no money, no such model or address, no such method.
 HOPELESS = (401, 402, 403, 404, 405, 410)
-AGAIN_LATER = (408, 409, 425, 429)
+AGAIN = (408, 409, 425)
+LATER = (429, 503, 529)
 SPENT_UP = "insufficient_quota"  # an account without money answers 429 too
 
 
@@ -37,6 +38,7 @@ class Remedy(Enum):
 
     NONE = "none"
     AGAIN = "again"  # it may go well the next time
+    LATER = "later"  # too much is asked of it
     SKIP = "skip"  # this text will be refused every time
     STOP = "stop"  # every text will
 
@@ -140,8 +142,9 @@ class Endpoint:
         remedy, wait = Remedy.SKIP, 0.0
         if 300 <= status < 400 or status in HOPELESS or code == SPENT_UP:
             remedy = Remedy.STOP
-        elif status in AGAIN_LATER or status >= 500 or status < 300:
-            remedy, wait = Remedy.AGAIN, _retry_after(answer.headers.get("retry-after", ""))
+        elif status in LATER or status in AGAIN or status >= 500 or status < 300:
+            remedy = Remedy.LATER if status in LATER else Remedy.AGAIN
+            wait = _retry_after(answer.headers.get("retry-after", ""))
         return Outcome(reason=f"the endpoint says {status}", detail=said, remedy=remedy, wait=wait)
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from assay.selectors import shards, storage
-from assay.selectors.errors import BadRequest, BadSetting, OtherSelection
+from assay.selectors.errors import BadRequest, BadSetting, NothingToRead, OtherSelection
 from assay.selectors.rating.drawing import Drawn, Sample, drawn
 from assay.selectors.rating.endpoint import Endpoint
 from assay.selectors.rating.ledger import PER, Ledger, Prices, Spent, money, opened, pico
@@ -28,6 +28,8 @@ from assay.selectors.rating.sending import Patience, Question, Sending
 from assay.selectors.selection import Documents, Means
 from assay.selectors.shards import Corpus, Reading
 
+# Fields of a request that --body may not set: n would cost a multiple, a stream is not read.
+OURS = ("messages", "model", "n", "response_format", "stream")
 ENOUGH = 0.99  # of the sample: what a join by id asks for
 Points = Mapping[int, Mapping[str, float]]  # by rank of the document, then by rubric
 BYTES_PER_TOKEN = 4  # of English with today's tokenizers, about: only for estimates
@@ -64,6 +66,8 @@ class Asked:
                 raise BadRequest(f"{option} is missing")
         if not self.out.endswith(".parquet"):
             raise BadSetting(f"--out {self.out}: a name that ends in .parquet is asked for")
+        if taken := sorted(set(self.extra) & set(OURS)):
+            raise BadSetting(f"--body {taken[0]}: is set by an option of its own, or must not be")
         if self.form not in FORMS:
             raise BadSetting(f"--answer {self.form}: one of {', '.join(FORMS)}")
         if not storage.is_local(self.cache_folder):
@@ -145,13 +149,16 @@ def rate(asked: Asked, patience: Patience, endpoint: Endpoint, means: Means, fre
         opened(asked.cache_folder, mark(identity), asked.prices) as ledger,
         drawn(raw, asked.sample, asked.seed, asked.characters, means) as sample,
     ):
+        if not sample.documents:
+            raise NothingToRead("every text of the sample is blank")
         run = Run(asked, sample, ledger)
-        sending = Sending(endpoint.ask, ledger, patience, asked.cap)
+        sending = Sending(endpoint.ask, ledger, patience, asked.cap, endpoint.address)
         means.progress.begin("rating", sum(one.size for one in sample.documents))
         run.carry_out(sending, means)
         means.progress.end()
         found = run.told(sending, identity, time.time() - begun)
-        _write(asked, sample, run.points, found)
+        if run.points:
+            _write(asked, sample, run.points, found)
     return Rated(asked.out, found)
 
 

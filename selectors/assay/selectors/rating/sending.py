@@ -62,6 +62,7 @@ class Sending:
     ledger: Ledger
     patience: Patience
     cap: int | None  # pico
+    where: str = "the endpoint"
     # What came of it
     failed: dict[str, str] = field(default_factory=dict)  # key -> reason
     retries: Counter[str] = field(default_factory=Counter)  # reasons of failures that were mended
@@ -75,7 +76,8 @@ class Sending:
     _dear: Question | None = None  # waits for money that is reserved for others
     _exhausted: bool = False
     _held_until: float = 0.0
-    _in_a_row: int = 0
+    _in_a_row: int = 0  # questions given up, none answered between them
+    _streak: int = 0  # requests that failed, none that went well between them
 
     def send(self, questions: Iterable[Question]) -> Iterator[tuple[str, Mapping[str, float]]]:
         """Key and points of each question as it is answered, in no order."""
@@ -140,7 +142,7 @@ class Sending:
             outcome = future.result()
             self._settle(number, one, outcome)
             if outcome.points is not None:
-                self._in_a_row = 0
+                self._in_a_row = self._streak = 0
                 yield one.key, outcome.points
             else:
                 self._go_on_after(one, outcome)
@@ -158,15 +160,18 @@ class Sending:
     def _go_on_after(self, one: Question, outcome: Outcome) -> None:
         said = f"{outcome.reason}: {outcome.detail}" if outcome.detail else outcome.reason
         if outcome.remedy is Remedy.STOP:
-            raise EndpointRefused(f"{said}. Nothing that was paid for is lost")
+            raise EndpointRefused(f"{self.where}: {said}. What was answered before is kept")
         self._failures[one.key] += 1
         failures = self._failures[one.key]
-        if outcome.remedy is Remedy.AGAIN and failures < self.patience.tries:
+        self._streak += 1
+        if outcome.remedy in (Remedy.AGAIN, Remedy.LATER) and failures < self.patience.tries:
             self.retries[outcome.reason] += 1
             now = time.monotonic()
             if outcome.wait:
                 self._held_until = max(self._held_until, now + outcome.wait)
-            due = now + max(self.patience.pause(failures), outcome.wait)
+            # Whose other answers come is not overworked: one unlucky question need not wait long.
+            steps = failures if outcome.remedy is Remedy.LATER else min(failures, self._streak)
+            due = now + max(self.patience.pause(steps), outcome.wait)
             self._order += 1
             heapq.heappush(self._due, (due, self._order, one))
             return
@@ -175,8 +180,9 @@ class Sending:
         if self._in_a_row >= IN_A_ROW:
             kind = EndpointRefused if outcome.remedy is Remedy.SKIP else EndpointFailed
             raise kind(
-                f"{self._in_a_row} texts one after the other were given up, the last one because "
-                f"{said}. What was answered is kept; run it again when the endpoint is well"
+                f"{self.where}: {self._in_a_row} texts one after the other were given up, the last "
+                f"one because {said}. What was answered is kept; run it again when the endpoint "
+                "is well"
             )
 
     def _check_stop(self) -> None:
