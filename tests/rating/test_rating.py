@@ -323,6 +323,7 @@ def test_rubrics_of_the_user(stub, rate, tmp_path):
         ("a: {text: x, polarity: 2}", "1, 0 or -1"),
         ("a: {text: ' ', polarity: 1}", "what is to be asked"),
         ("a: {text: x, polarity: 1, range: [5, 0]}", "range"),
+        ("a: {text: x, polarity: 1, range: [0, 1000000000]}", "range"),
         ("a b: {text: x, polarity: 1}", "becomes a column"),
         ("a: {text: x, polarity: 1, colour: red}", "a rubric is a table"),
     ],
@@ -353,6 +354,8 @@ def test_a_bad_rubric_is_refused_by_name(rate, stub, tmp_path, content, said):
         (["--out", "s3://bucket/r.parquet"], "--cache"),
         (["--body", "stream=true"], "--body stream"),
         (["--body", "n=5"], "--body n"),
+        (["--body", "user=2024-01-01"], "--body"),
+        (["--body", "top_p=.nan"], "--body"),
         (["--price-in", "1", "--max-cost", "3", "--body", "max_tokens=null"], "bound on answers"),
     ],
 )
@@ -377,6 +380,12 @@ def test_a_dry_run_sends_and_writes_nothing(rate, stub, tmp_path):
     code, said, _ = rate("--dry-run", "--sample", "100", *money)
     assert code == 0 and "100 requests" in said and "nothing was sent" in said
     assert stub.requests == 0 and not list(tmp_path.glob("r*"))
+
+
+def test_without_httpx_a_word_says_what_to_install(rate, monkeypatch):
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    code, _, err = rate("--sample", "2")
+    assert code == 2 and "pip install 'assay[rate]'" in err
 
 
 def test_fields_of_the_request_can_be_set_and_dropped(rate, stub):
@@ -484,7 +493,7 @@ def test_an_unlucky_question_need_not_wait_where_others_go_well(
 
     def pause(self, failures):
         paused.append(failures)
-        return 0.002
+        return 0.02  # seconds: others are answered meanwhile
 
     def ask(body, rubrics):
         time.sleep(0.001)

@@ -68,6 +68,10 @@ class Asked:
             raise BadSetting(f"--out {self.out}: a name that ends in .parquet is asked for")
         if taken := sorted(set(self.extra) & set(OURS)):
             raise BadSetting(f"--body {taken[0]}: is set by an option of its own, or must not be")
+        try:
+            json.dumps(self.extra, allow_nan=False)
+        except (TypeError, ValueError) as cause:
+            raise BadSetting(f"--body: {cause}: write it so that JSON can hold it") from cause
         if self.form not in FORMS:
             raise BadSetting(f"--answer {self.form}: one of {', '.join(FORMS)}")
         if not storage.is_local(self.cache_folder):

@@ -136,7 +136,9 @@ class Sending:
         if not running:
             self.patience.stop.wait(min(LOOK, self._until_due()))
             return
-        timeout = min(LOOK, max(self._until_due(), 0.001))
+        # With no hand or no money free, only an answer changes anything.
+        idle = len(running) < self.patience.at_once and not self._dear
+        timeout = min(LOOK, max(self._until_due(), 0.001)) if idle else LOOK
         for future in wait(running, timeout, FIRST_COMPLETED).done:
             number, one = running.pop(future)
             outcome = future.result()
