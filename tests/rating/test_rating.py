@@ -565,3 +565,21 @@ def test_threads_share_an_endpoint(stub, rate):
     assert rate("--sample", "40", "--at-once", "8")[0] == 0
     assert stub.most_open > 3
     assert threading.active_count() < 50
+
+
+def test_the_endpoint_may_stand_in_the_environment(stub, corpus, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ASSAY_RATER_URL", stub.url + "/")
+    out = str(tmp_path / "r.parquet")
+    code = cli.run(["rate", "--raw", str(corpus), "--out", out, "--model", "m", "--sample", "3"])
+    assert code == 0, capsys.readouterr().err
+    assert stub.requests == 3 and "Authorization" not in stub.headers[0]
+
+
+def test_ratings_may_go_to_an_object_store(stub, rate, tmp_path):
+    from assay.selectors import storage
+
+    out = "memory:///rated/r.parquet"
+    code, _, err = rate("--sample", "5", "--cache", tmp_path / "answers", out=out)
+    assert code == 0, err
+    assert storage.names("memory:///rated") == ["r.json", "r.parquet", "r.run.json"]
+    assert pq.read_table(storage.open_input(out)).num_rows == 5

@@ -138,7 +138,8 @@ class Endpoint:
         said, code = _said(content)
         said = said.replace(self.key, "***") if self.key else said
         if 300 <= status < 400:
-            said = f"it leads to {answer.headers.get('location', 'nowhere')}: name that address"
+            there = shown(answer.headers.get("location", "nowhere"))
+            said = f"it leads to {there}: name that address"
         remedy, wait = Remedy.SKIP, 0.0
         if 300 <= status < 400 or status in HOPELESS or code == SPENT_UP:
             remedy = Remedy.STOP
