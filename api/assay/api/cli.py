@@ -29,6 +29,7 @@ HINT = (
 COMMANDS = {
     "select": "assay.api.select_command:select",
     "methods": "assay.api.show_commands:methods",
+    "rate": "assay.api.rate_command:rate",
     "bakeoff": "assay.api.bakeoff_command:bakeoff",
     "verify": "assay.api.run_commands:verify",
     "replay": "assay.api.run_commands:replay",

@@ -86,7 +86,7 @@ class BarProgress:
 
 def progress() -> Any:
     """A bar on a terminal, lines elsewhere."""
-    return BarProgress() if sys.stderr.isatty() else PlainProgress()
+    return BarProgress() if sys.stderr.isatty() else PlainProgress(sys.stderr)
 
 
 def peak_memory() -> int:

@@ -151,12 +151,12 @@ def means(workers: int | None = None, engine: str | None = None) -> Iterator[Mea
     count = workers or default.get("workers") or cores()
     kind = engine or default.get("engine") or "threads"
     stop = threading.Event()
-    with _stopping(stop), pool(kind, count, stop) as mapped:
+    with stopping(stop), pool(kind, count, stop) as mapped:
         yield Means(mapped, display.progress(), count, kind)
 
 
 @contextmanager
-def _stopping(stop: threading.Event) -> Iterator[None]:
+def stopping(stop: threading.Event) -> Iterator[None]:
     def asked(signum: int, frame: Any) -> None:
         if stop.is_set():
             os._exit(130)

@@ -35,6 +35,7 @@ SERVICE = {
 }
 LEVELS = ("debug", "info", "warning", "error")
 CLIENT = {"ASSAY_SERVER": str, "ASSAY_API_KEY": str}
+RATER = {"ASSAY_RATER_URL": str, "ASSAY_RATER_KEY": str}
 OTHER = {"ASSAY_DEBUG": str, "ASSAY_SHARED": str}  # tracebacks; where tests find more data
 
 
@@ -83,6 +84,12 @@ def client(environment: Mapping[str, str] = os.environ) -> tuple[str, str]:
     return given.get("server", ""), given.get("api_key", "")
 
 
+def rater(environment: Mapping[str, str] = os.environ) -> tuple[str, str]:
+    """The endpoint and the key of `assay rate`; empty where the environment names none."""
+    given = _read(RATER, environment)
+    return given.get("rater_url", ""), given.get("rater_key", "")
+
+
 def spec_defaults(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Fields of a selection that the environment sets."""
     return _read(SPEC, environment)
@@ -104,7 +111,7 @@ def on_a_shell_that_reserves_select(environment: Mapping[str, str] = os.environ)
 
 
 def _read(known: Mapping[str, type], environment: Mapping[str, str]) -> dict[str, Any]:
-    names = [*SPEC, *MEANS, *SERVICE, *CLIENT, *OTHER]
+    names = [*SPEC, *MEANS, *SERVICE, *CLIENT, *RATER, *OTHER]
     for name in environment:
         if name.startswith(PREFIX) and name not in names:
             raise UnknownName(

@@ -42,6 +42,14 @@ class Busy(BadRequest):
     exit_code = 75
 
 
+class EndpointRefused(BadRequest):
+    """The endpoint refuses what it is asked: look at its address, the model's name and the key."""
+
+
+class CapReached(BadRequest):
+    """The cost cap is reached: allow more, and run it again to go on."""
+
+
 # Mend the data -----------------------------------------------------------------------
 
 
@@ -90,6 +98,12 @@ class NotFound(StorageError):
 
 class AlreadyThere(StorageError):
     """Something is already stored under this address."""
+
+
+class EndpointFailed(AssayError):
+    """The endpoint does not do its work now: try again later."""
+
+    exit_code = 75
 
 
 # Ask why -----------------------------------------------------------------------------
