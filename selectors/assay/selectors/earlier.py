@@ -1,7 +1,8 @@
-"""Scores that earlier selections of the same corpus left in their score stores, to be used again.
+"""Scores of the same corpus that are there already: in the score stores of earlier selections, or
+in tables of one's own (tables.py).
 
-Rows are matched by shard and row: both selections number them alike, because units and shards hang
-on the corpus only.
+Rows of score stores are matched by shard and row: both selections number them alike, because units
+and shards hang on the corpus only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ from assay.selectors.errors import BadInput, BadRequest
 from assay.selectors.manifest import Manifest
 from assay.selectors.records import Batch, Scored, joined
 from assay.selectors.scores import ScoreFile, Scores
+from assay.selectors.tables import Rows, Table, is_table
+from assay.selectors.tables import read as read_table
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,14 @@ class Earlier:
     """Finished selections by the names under which their scores are asked for."""
 
     folders: Mapping[str, str] = field(default_factory=dict)  # of their score stores
+    tables: Mapping[str, Table] = field(default_factory=dict)
 
     def attached(self, batch: Batch, unit: int) -> Batch:
         """The batch, with what is known of its documents; `unit` is its number in the shard."""
-        if not self.folders:
+        if not self.folders and not self.tables:
             return batch
         known = {name: self._rows(name, batch, unit) for name in self.folders}
+        known |= {name: table.of(batch) for name, table in self.tables.items()}
         return replace(batch, known=known)
 
     def _rows(self, name: str, batch: Batch, unit: int) -> Scored:
@@ -52,22 +57,27 @@ class Opened:
     """What is at hand of earlier selections."""
 
     earlier: Earlier
-    streams: Mapping[str, Scores]  # "scores/NAME"
+    streams: Mapping[str, Scores | Rows]  # "scores/NAME"
     request: Mapping[str, Any]  # name -> digest, for the manifest
     places: Mapping[str, str]  # name -> folder
 
 
 def survey(runs: Mapping[str, str], raw: Sequence[Mapping[str, Any]]) -> Opened:
     """Open every run, and make sure that it scored this corpus: `raw` as a manifest lists it."""
-    found = {name: manifest.read(uri) for name, uri in runs.items()}
+    given = {name: uri for name, uri in runs.items() if is_table(uri)}
+    rows = sum(int(shard["rows"]) for shard in raw)
+    tables = {name: read_table(uri, rows) for name, uri in given.items()}
+    found = {name: manifest.read(uri) for name, uri in runs.items() if name not in tables}
     for name, run in found.items():
         _check_same_corpus(name, run, raw)
     stores = {name: run.uri("scores") for name, run in found.items()}
     return Opened(
-        Earlier(stores),
-        {f"scores/{name}": Scores(files(run)) for name, run in found.items()},
-        {name: run.digest for name, run in found.items()},
-        {name: run.folder for name, run in found.items()},
+        Earlier(stores, tables),
+        {f"scores/{name}": Scores(files(run)) for name, run in found.items()}
+        | {f"scores/{name}": table.stream for name, table in tables.items()},
+        {name: run.digest for name, run in found.items()}
+        | {name: table.digest for name, table in tables.items()},
+        {name: run.folder for name, run in found.items()} | given,
     )
 
 

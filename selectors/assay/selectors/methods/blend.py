@@ -165,7 +165,8 @@ class Stored:
     names: tuple[str, ...] = ("score",)
 
     def score(self, batch: Batch) -> Floats:
-        return column_of(batch.known[self.run], self.column)
+        found = column_of(batch.known[self.run], self.column)
+        return np.where(np.isnan(found), -np.inf, found)  # a table need not hold every document
 
 
 @dataclass
@@ -193,6 +194,8 @@ class ColumnSample:
 def column_of(scored: Scored, name: str) -> Floats:
     if not name:
         return best(scored)
+    if name not in scored.names and f"score.{name}" in scored.names:
+        name = f"score.{name}"
     if name not in scored.names:
         known = list(scored.names)
         raise UnknownName(f"the score store has no column {name!r}{catalog.hint(name, known)}")
