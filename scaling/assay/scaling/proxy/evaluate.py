@@ -6,7 +6,7 @@ from math import ceil
 
 import numpy as np
 import torch
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from assay.scaling.proxy.model import Decoder, document_mask
 from assay.scaling.proxy.tokens import IGNORED, Counts, Packed, Tokens

@@ -46,6 +46,7 @@ def shape(
 def batch_of(shape: Shape, tokens: float) -> int:
     """Sequences in a batch: what the ladder of DataDecide (Magnusson et al. 2025, arXiv
     2504.11393) comes to, 160 (N / 108M)^(2/3) sequences of 2,048, but at least 150 steps."""
-    usual = BATCH_SEQUENCES * (count(shape).non_embedding / BATCH_PARAMS) ** (2 / 3)
+    share = count(shape).non_embedding / BATCH_PARAMS
+    usual = BATCH_SEQUENCES * float(share ** (2 / 3))
     wanted = min(usual * BATCH_SEQUENCE, tokens / LEAST_STEPS)
     return max(1, round(wanted / shape.sequence))

@@ -12,7 +12,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from assay.scaling.architecture import Shape
 from assay.scaling.proxy.ladder import BASE_WIDTH

@@ -80,9 +80,10 @@ def free_memory() -> float:
     except (OSError, KeyError, ValueError):
         pass
     try:
-        with open("/sys/fs/cgroup/memory.max") as limit, open(
-            "/sys/fs/cgroup/memory.current"
-        ) as used:
+        with (
+            open("/sys/fs/cgroup/memory.max") as limit,
+            open("/sys/fs/cgroup/memory.current") as used,
+        ):
             found.append(float(limit.read()) - float(used.read()))  # "max" is no number
     except (OSError, ValueError):
         pass

@@ -3,7 +3,8 @@
 Muon: Jordan et al. 2024; its step is the gradient's momentum with all singular values near one.
 torch.optim.Muon does the same, one matrix at a time and in bf16, which processors without bf16
 units emulate: 5 ms for a matrix of 128 x 128, half of a small model's step (measured here, torch
-2.13). Here matrices of one shape go together, in single precision on a CPU; a test compares the two.
+2.13). Here matrices of one shape go together, in single precision on a CPU; a test compares
+the two.
 """
 
 from collections import defaultdict

@@ -41,7 +41,7 @@ BYTES = Encoding("bytes", 257, 256, byte_tokens)
 
 
 def encoding(name: str) -> Encoding:
-    """"bytes", or a file: a Hugging Face tokenizer.json, or a tiktoken vocabulary."""
+    """ "bytes", or a file: a Hugging Face tokenizer.json, or a tiktoken vocabulary."""
     if name == "bytes":
         return BYTES
     path = Path(name)
@@ -176,7 +176,10 @@ class Stream:
         self._turn_to(epoch)
         first, last = np.searchsorted(self._ends, [offset, offset + size - 1], side="right")
         packed = self.packed
-        run = [packed.values[packed.starts[i] : packed.starts[i + 1]] for i in self._order[first : last + 1]]
+        run = [
+            packed.values[packed.starts[i] : packed.starts[i + 1]]
+            for i in self._order[first : last + 1]
+        ]
         before = int(self._ends[first - 1]) if first else 0
         return np.concatenate(run)[offset - before : offset - before + size]
 

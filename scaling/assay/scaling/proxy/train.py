@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from assay.scaling.architecture import Shape, count, palm
@@ -144,7 +144,7 @@ class Trainer:
             with self._held_back(first == parts[-1]):
                 lost = self.loss(inputs[some], targets[some]) / counted
                 # Gradients are averaged over processes, and are wanted summed.
-                (lost * group.size).backward()
+                torch.autograd.backward(lost * group.size)
             total += lost.detach()
         self.optimisers.step(schedule(self.step, self.steps))
         return group.total(total)

@@ -1,0 +1,12 @@
+"""Trainings on one thread: a machine that is shared makes more of them slower, not faster."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch = pytest.importorskip("torch", reason="trainings need the extra 'proxy'")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

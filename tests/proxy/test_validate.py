@@ -1,0 +1,125 @@
+"""The loop closed on made-up text: a good subset, a bad one, and one that is no different."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+pytest.importorskip("torch", reason="trainings need the extra 'proxy'")
+
+from assay.api import cli
+from assay.scaling.reading import read
+from assay.selectors.selection import select
+from assay.selectors.spec import Spec
+
+QUICK = ["--sizes", "100K", "--tokens", "8000", "--sequence", "64", "--batch", "4"]
+QUICK += ["--threads", "1", "--device", "cpu", "--target-bytes", "20000"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, rows_of, shards_of):
+    """A corpus of four topics, held-out text of one, and selections: good, and of a wrong topic."""
+    folder = tmp_path_factory.mktemp("loop")
+    raw = shards_of(folder / "raw", rows_of(2400), shards=2, group=200)
+    for topic in ("sums", "law"):
+        texts = [row for row in rows_of(3200)[2400:] if row["topic"] == topic]
+        half = len(texts) // 2
+        for name, some in (("train", texts[:half]), ("test", texts[half:])):
+            shards_of(folder / f"{topic}-{name}", some, shards=1, group=100)
+    for topic in ("sums", "law"):
+        target = (str(folder / f"{topic}-train"),)
+        spec = Spec("dsir", (str(raw),), "300docs", str(folder / f"of-{topic}"), {"t": target})
+        select(spec)
+    return folder
+
+
+def validated(made, out, subset, *words):
+    asked = ["validate", "--subset", made / subset, "--raw", made / "raw", "--out", out]
+    asked += ["--target", made / "sums-test", *QUICK, *words]
+    return cli.run([str(word) for word in asked])
+
+
+def verdicts(out):
+    document = json.loads((out / "report.json").read_text())
+    return {one["control"]: one for one in document["comparisons"]}
+
+
+def test_a_good_subset_wins_and_a_second_uniform_sample_is_no_different(made, tmp_path):
+    out = tmp_path / "good"
+    assert validated(made, out, "of-sums", "--arms", "uniform,uniform-2,cost,full,matched",
+                     "--group-by", "topic") == 0  # fmt: skip
+    found = verdicts(out)
+    assert found["uniform"]["verdict"] == "better"
+    assert found["uniform"]["gain"]["t"]["low"] > 0
+    assert found["uniform"]["effective_data"]["value"] > 1
+    # Matched by topic and length, a sample is as good as the selection.
+    assert found["matched"]["gain"]["mean"] < 0.5 * found["uniform"]["gain"]["mean"]
+    arms = {row["arm"]: row for row in json.loads((out / "report.json").read_text())["arms"]}
+    assert arms["cost"]["tokens"] > arms["uniform"]["tokens"] == arms["subset"]["tokens"]
+    page = (out / "report.html").read_text()
+    assert page.count("<svg") == 2 and "the subset is better than uniform" in page
+
+
+def test_a_subset_of_the_wrong_topic_is_reported_worse(made, tmp_path):
+    out = tmp_path / "bad"
+    assert validated(made, out, "of-law", "--arms", "uniform") == 0
+    assert verdicts(out)["uniform"]["verdict"] == "worse"
+
+
+def test_a_uniform_sample_is_no_different_from_another(made, tmp_path):
+    spec = Spec("uniform", (str(made / "raw"),), "300docs", str(tmp_path / "any"), seed=5)
+    select(spec)
+    assert validated(made, tmp_path / "out", tmp_path / "any", "--arms", "uniform,uniform-2") == 0
+    assert {one["verdict"] for one in verdicts(tmp_path / "out").values()} == {"no difference"}
+
+
+def test_a_finished_study_trains_nothing_again_and_its_rows_are_runs(made, tmp_path, capsys):
+    out = tmp_path / "twice"
+    words = ("--arms", "uniform", "--seeds", "2", "--json")
+    assert validated(made, out, "of-sums", *words) == 0
+    first = json.loads(capsys.readouterr().out)
+    stamps = {path: path.stat().st_mtime_ns for path in (out / "trainings").iterdir()}
+    assert validated(made, out, "of-sums", *words) == 0
+    assert json.loads(capsys.readouterr().out) == first
+    assert {path: path.stat().st_mtime_ns for path in (out / "trainings").iterdir()} == stamps
+    runs = read(out / "runs.csv")
+    assert len(runs) == 4 and runs.conventions.loss == "bits/byte"
+    assert runs.conventions.params == "non-embedding"
+    assert validated(made, out, "of-law", *words) == 2  # another subset, the same folder
+    assert "another study" in capsys.readouterr().err
+
+
+def test_what_cannot_be_carried_out_is_said_in_a_line(made, tmp_path, capsys):
+    def refused(code, word, *words, subset="of-sums"):
+        assert validated(made, tmp_path / "no", subset, *words) == code
+        told = capsys.readouterr().err
+        assert word in told and "Traceback" not in told and "bug" not in told, told
+
+    refused(2, "no GPU", "--device", "cuda")
+    refused(2, "the ladder is", "--sizes", "3M")
+    refused(2, "no arm", "--arms", "random")
+    refused(2, "above 0", "--learning-rates", "0.5,fast")
+    refused(3, "tokens", "--batch", "4000", "--arms", "uniform")
+    refused(3, "manifest", subset="nowhere")
+
+
+def test_a_target_that_stands_in_the_corpus_is_refused(made, tmp_path, capsys):
+    asked = ["validate", "--subset", made / "of-sums", "--raw", made / "raw", "--out", tmp_path]
+    asked += ["--target", made / "of-sums" / "part-00000.parquet", *QUICK, "--arms", "uniform"]
+    assert cli.run([str(word) for word in asked]) == 3
+    assert "13 words in a row" in capsys.readouterr().err
+
+
+def test_a_target_that_stands_there_in_part_is_left_out_in_part(made, tmp_path, capsys):
+    held = pq.read_table(made / "sums-test" / "shard-000.parquet", columns=["text"])
+    known = pq.read_table(made / "of-sums" / "part-00000.parquet", columns=["text"])
+    held = held.slice(0, 60)
+    pq.write_table(pa.concat_tables([held, known.slice(0, 20)]), tmp_path / "mixed.parquet")
+    asked = ["validate", "--subset", made / "of-sums", "--raw", made / "raw"]
+    asked += ["--out", tmp_path / "out", "--target", tmp_path / "mixed.parquet", *QUICK]
+    asked += ["--arms", "uniform", "--seeds", "1", "--json"]
+    assert cli.run([str(word) for word in asked]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["target"]["leaking"] >= 10
+    assert any("left out" in one for one in document["warnings"])
