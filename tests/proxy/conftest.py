@@ -1,6 +1,11 @@
 """Trainings on one thread: a machine that is shared makes more of them slower, not faster."""
 
+import sys
+from pathlib import Path
+
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # reference.py
 
 
 @pytest.fixture(autouse=True)
