@@ -13,6 +13,8 @@ from assay.scaling.proxy import ladder, optimise
 from assay.scaling.proxy.model import Decoder, document_mask
 from assay.scaling.proxy.optimise import Muon, Optimisers, schedule
 
+WIDTHS = (64, 128, 256)
+
 
 def model(size="100K", sequence=32, **more):
     shape = ladder.shape(size, sequence, 257, **more)
@@ -106,11 +108,11 @@ def sizes_of_activations(width, steps, scaled):
 
 def test_coordinates_do_not_hang_on_the_width():
     """muP's check: after a few steps activations and logits move alike at every width."""
-    found = np.array([sizes_of_activations(width, 4, True) for width in (64, 128, 256, 512)])
-    slopes = np.polyfit(np.log([64, 128, 256, 512]), np.log(found), 1)[0]
+    found = np.array([sizes_of_activations(width, 4, True) for width in WIDTHS])
+    slopes = np.polyfit(np.log(WIDTHS), np.log(found), 1)[0]
     assert (np.abs(slopes) < 0.2).all(), slopes
-    unscaled = np.array([sizes_of_activations(width, 4, False) for width in (64, 128, 256, 512)])
-    assert np.polyfit(np.log([64, 128, 256, 512]), np.log(unscaled), 1)[0].max() > 0.5
+    unscaled = np.array([sizes_of_activations(width, 4, False) for width in WIDTHS])
+    assert np.polyfit(np.log(WIDTHS), np.log(unscaled), 1)[0].max() > 0.5
 
 
 def test_adam_share_is_what_the_optimisers_use():

@@ -14,7 +14,7 @@ from assay.selectors.selection import select
 from assay.selectors.spec import Spec
 
 QUICK = ["--sizes", "100K", "--tokens", "8000", "--sequence", "64", "--batch", "4"]
-QUICK += ["--threads", "1", "--device", "cpu", "--target-bytes", "20000"]
+QUICK += ["--threads", "1", "--device", "cpu", "--target-bytes", "10000"]
 
 
 @pytest.fixture(scope="module")
@@ -121,5 +121,5 @@ def test_a_target_that_stands_there_in_part_is_left_out_in_part(made, tmp_path, 
     asked += ["--arms", "uniform", "--seeds", "1", "--json"]
     assert cli.run([str(word) for word in asked]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["target"]["leaking"] >= 10
+    assert document["target"]["leaking"] >= 3
     assert any("left out" in one for one in document["warnings"])

@@ -21,7 +21,10 @@ SUBSET = "subset"
 ARMS = (SUBSET, "uniform", "uniform-2", "matched", "full", "cost")
 USUAL = (SUBSET, "uniform", "matched", "full", "cost")
 SECOND_SAMPLE = 1000  # added to the seed of the second uniform sample
-ROOM = 1.1  # text beyond the tokens that are trained on, so that an order still is one
+# Bytes of text from which a training takes what it needs, at least: where a short one read only as
+# many documents as it can use, a single book could be all of them.
+LEAST = 16_000_000
+ROOM = 1.1
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def checked(arms: Sequence[str]) -> tuple[str, ...]:
 def texts(arms: Sequence[str], seeds: Sequence[int], subset: Pool, raw: Pool, most: float) -> Texts:
     """The texts of every arm and seed; `most` is how many bytes any training will read."""
     unique = int(subset.size.sum())
-    enough = int(most * ROOM) + 1
+    enough = max(LEAST, int(most * ROOM))
     from_subset = {
         (SUBSET, seed): documents.uniform(subset, min(unique, enough), seed) for seed in seeds
     }

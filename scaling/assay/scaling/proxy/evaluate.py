@@ -13,7 +13,7 @@ from assay.scaling.proxy.tokens import IGNORED, Counts, Packed, Tokens
 from assay.scaling.slopes import Floats
 
 LN2 = float(np.log(2.0))
-ROWS = 16  # sequences at once
+TOGETHER = 8192  # tokens at once
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def rows(packed: Packed, length: int) -> Iterator[tuple[Tokens, Tokens, Counts]]
     inputs = filled[:-1].reshape(count, length)
     targets = np.where(filled[1:] == begin, IGNORED, filled[1:]).reshape(count, length)
     owners = owner[1:].reshape(count, length)
-    for first in range(0, count, ROWS):
-        part = slice(first, first + ROWS)
+    each = max(1, TOGETHER // length)
+    for first in range(0, count, each):
+        part = slice(first, first + each)
         yield inputs[part], targets[part], owners[part]

@@ -15,6 +15,7 @@ from scipy import stats
 from assay.scaling.slopes import Floats
 
 REPLICATES = 10_000
+TOGETHER = 500  # replicates at once
 LEVEL = 0.95
 
 
@@ -78,11 +79,13 @@ def bootstrap(gaps: Floats, sizes: Floats, seed: int) -> Interval:
     chance = np.random.default_rng(seed)
     runs, documents = gaps.shape
     found = np.empty(REPLICATES)
-    for number in range(REPLICATES):
-        drawn = chance.integers(documents, size=documents)
-        which = chance.integers(runs, size=runs)
-        # Sums over documents first: a row of `gaps` is one seed.
-        found[number] = gaps[np.ix_(which, drawn)].sum() / runs / sizes[drawn].sum()
+    for first in range(0, REPLICATES, TOGETHER):
+        part = slice(first, min(first + TOGETHER, REPLICATES))
+        count = part.stop - part.start
+        # How often each is drawn: shapes (replicates, documents) and (replicates, seeds).
+        drawn = chance.multinomial(documents, np.full(documents, 1 / documents), count)
+        which = chance.multinomial(runs, np.full(runs, 1 / runs), count)
+        found[part] = ((drawn @ gaps.T) * which).sum(axis=1) / runs / (drawn @ sizes)
     low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))
 

@@ -124,10 +124,18 @@ class Packed:
         return joined(parts, self.bytes[places], self.encoding)
 
 
-def pack(texts: Sequence[bytes], how: Encoding = BYTES) -> Packed:
+def pack(texts: Sequence[bytes], how: Encoding = BYTES, piece: int = 0) -> Packed:
+    """Texts as tokens; those of more than `piece` tokens as several documents, so that a book is
+    not all that a short training sees."""
     head = np.array([how.begin], np.int32)
-    parts = [np.concatenate([head, how.encode(text)]) for text in texts]
-    return joined(parts, np.array([len(text) for text in texts], np.int64), how)
+    parts, sizes = [], []
+    for text in texts:
+        tokens = how.encode(text)
+        count = max(1, -(-len(tokens) // piece)) if piece else 1
+        for part in np.array_split(tokens, count):
+            parts.append(np.concatenate([head, part]))
+            sizes.append(len(text) * len(part) / max(1, len(tokens)))
+    return joined(parts, np.round(sizes).astype(np.int64), how)
 
 
 def joined(parts: Sequence[Tokens], sizes: Counts, how: Encoding) -> Packed:

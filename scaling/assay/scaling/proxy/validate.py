@@ -44,6 +44,7 @@ EVALUATIONS = 8
 TUNING_SHARE = 3  # where rates are tuned, every third target document is for that
 MOST_LEAKING = 0.5  # of the target's documents; beyond, there is no target left to speak of
 STUDY = "study.json"
+PIECE = 4  # sequences: longer documents are cut and their pieces trained on apart
 
 Pieces = list[tuple[bytes, int]]  # passages of the target, each with its document's number
 
@@ -378,7 +379,9 @@ class Study:
     def packed(self, arm: str, seed: int) -> Packed:
         if (arm, seed) not in self._packed:
             self._packed.clear()  # one at a time: a text may be large
-            self._packed[arm, seed] = pack(self.texts.of[arm, seed], self.encoding)
+            self._packed[arm, seed] = pack(
+                self.texts.of[arm, seed], self.encoding, PIECE * self.spec.sequence
+            )
         return self._packed[arm, seed]
 
 
