@@ -5,7 +5,7 @@ import math
 
 import torch
 
-NAMES = ("query", "key", "value", "out", "gate", "up", "down", "norm_in", "norm_mid")
+NAMES = ("query", "key", "value", "out", "gate", "up", "down")
 
 
 def norm(x):
@@ -23,17 +23,12 @@ def turned(x):
     return torch.cat([found.real, found.imag], -1).float()
 
 
-def tiny(x):
-    """torch's norm of queries and keys: the machine's epsilon."""
-    return x / torch.sqrt((x * x).mean(-1, keepdim=True) + torch.finfo(torch.float32).eps)
-
-
 def attention(x, w, heads, tokens, begin):
     length, width = x.shape
     head = width // heads
     q, k, v = (x @ w[name].T for name in ("query", "key", "value"))
     q, k, v = (t.reshape(length, heads, head) for t in (q, k, v))
-    q, k = turned(tiny(q)), turned(tiny(k))
+    q, k = turned(norm(q)), turned(norm(k))
     document = torch.cumsum(tokens == begin, 0)
     columns = []
     for h in range(heads):
@@ -46,15 +41,15 @@ def attention(x, w, heads, tokens, begin):
 
 
 def logits(weights, shape, tokens, begin):
-    x = tiny(weights["embedding.weight"][tokens])
+    x = norm(weights["embedding.weight"][tokens])
     for layer in range(shape.layers):
         prefix = f"blocks.{layer}."
         w = {name: weights[f"{prefix}{name}.weight"] for name in NAMES}
-        x = x + attention(norm(x) * w["norm_in"], w, shape.heads, tokens, begin)
-        inner = norm(x) * w["norm_mid"]
+        x = x + attention(norm(x), w, shape.heads, tokens, begin)
+        inner = norm(x)
         gate = inner @ w["gate"].T
         x = x + (gate * torch.sigmoid(gate) * (inner @ w["up"].T)) @ w["down"].T
-    x = norm(x) * weights["norm.weight"]
+    x = norm(x)
     return x @ weights["readout.weight"].T * (128 / shape.width)
 
 

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="trainings need the extra 'proxy'")
 
 from assay.scaling.architecture import count
-from assay.scaling.proxy import ladder, optimise
+from assay.scaling.proxy import kernels, ladder, optimise
 from assay.scaling.proxy.model import Decoder, document_mask
 from assay.scaling.proxy.optimise import Muon, Optimisers, schedule
 
@@ -37,7 +37,7 @@ def test_sizes_have_the_parameters_that_their_names_say(size):
     assert abs(count(shape).non_embedding / named - 1) < 0.08
     if size in ("100K", "1M", "4M"):
         made = sum(p.numel() for p in Decoder(shape).parameters())
-        assert made == count(shape).total
+        assert made == count(shape).total - count(shape).norms  # norms have no gains
 
 
 @pytest.mark.parametrize("more", [{}, {"feedforward": "relu2"}, {"tied": True}])
@@ -55,9 +55,9 @@ def test_a_token_sees_its_own_documents_past_and_nothing_else(more):
 
 
 def test_tied_models_have_one_matrix_for_both_ends():
-    assert count(model(tied=True).shape).total == sum(
-        p.numel() for p in model(tied=True).parameters()
-    )
+    net = model(tied=True)
+    counted = count(net.shape)
+    assert sum(p.numel() for p in net.parameters()) == counted.total - counted.norms
 
 
 def test_muon_takes_the_steps_of_torchs_own():
@@ -99,9 +99,8 @@ def sizes_of_activations(width, steps, scaled):
         torch.nn.functional.cross_entropy(found.flatten(0, 1), given[:, 1:].flatten()).backward()
         both.step(1.0)
     with torch.no_grad():
-        x = torch.nn.functional.rms_norm(net.embedding(given[:, :-1]), (width,))
-        turn = (net.cosine[:32], net.sine[:32])
-        branch = net.blocks[0].attention(net.blocks[0].norm_in(x), turn, None)
+        x = kernels.normed(net.embedding(given[:, :-1]))
+        branch = net.blocks[0].attention(x, (net.cosine[:32], net.sine[:32]), None)
         change = net.logits(net.hidden(given[:, :-1])) - before
     return float(branch.square().mean().sqrt()), float(change.square().mean().sqrt())
 
@@ -118,3 +117,23 @@ def test_coordinates_do_not_hang_on_the_width():
 def test_adam_share_is_what_the_optimisers_use():
     both = Optimisers(model(), 0.02, 0.0)
     assert both.peaks == (0.02, 0.02 * optimise.ADAM_SHARE)
+
+
+def test_derivatives_by_hand_are_those_of_the_plain_functions():
+    chance = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 7, 2, 64, generator=chance)
+    turn = model().cosine[:7], model().sine[:7]
+    pull = torch.randn(3, 7, 2, 64, generator=chance)
+    for by_hand, plain in (
+        (kernels.normed, lambda x: torch.nn.functional.rms_norm(x, (64,), eps=1e-6)),
+        (lambda x: kernels.normed_and_turned(x, turn),
+         lambda x: kernels.turned(torch.nn.functional.rms_norm(x, (64,), eps=1e-6), turn)),
+    ):  # fmt: skip
+        found = []
+        for function in (by_hand, plain):
+            given = x.clone().requires_grad_(True)
+            out = function(given)
+            (out * pull).sum().backward()
+            found.append((out.detach(), given.grad))
+        assert torch.allclose(found[0][0], found[1][0], atol=1e-6)
+        assert torch.allclose(found[0][1], found[1][1], atol=1e-6)

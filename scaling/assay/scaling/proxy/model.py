@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from assay.scaling.architecture import Shape
+from assay.scaling.proxy.kernels import Turn, normed, normed_and_turned
 from assay.scaling.proxy.ladder import BASE_WIDTH
 
 EMBEDDING_STD = 0.02
@@ -32,7 +33,6 @@ class Decoder(nn.Module):
         self.shape = shape
         self.embedding = nn.Embedding(shape.vocabulary, shape.width)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
-        self.norm = nn.RMSNorm(shape.width, eps=1e-6)
         self.readout = None if shape.tied else linear(shape.width, shape.vocabulary)
         cosine, sine = rotations(shape.sequence, shape.head_width)
         self.register_buffer("cosine", cosine, persistent=False)
@@ -58,11 +58,11 @@ class Decoder(nn.Module):
     def hidden(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """The last layer's output, normed. `mask` is what `document_mask` gives; None: causal."""
         length = tokens.shape[1]
-        x = F.rms_norm(self.embedding(tokens), (self.shape.width,))
-        turn = (self.cosine[:length].to(x.dtype), self.sine[:length].to(x.dtype))
+        x = normed(self.embedding(tokens))
+        turn = (self.cosine[:length], self.sine[:length])
         for block in self.blocks:
             x = block(x, turn, mask)
-        return cast(Tensor, self.norm(x))
+        return normed(x)
 
     def logits(self, hidden: Tensor) -> Tensor:
         weight = self.embedding.weight if self.readout is None else self.readout.weight
@@ -76,10 +76,8 @@ class Block(nn.Module):
         super().__init__()
         width, inner = shape.width, shape.feedforward
         self.heads, self.head = shape.heads, shape.head_width
-        self.norm_in = nn.RMSNorm(width, eps=1e-6)
         self.query, self.key = linear(width, width), linear(width, width)
         self.value, self.out = linear(width, width), linear(width, width)
-        self.norm_mid = nn.RMSNorm(width, eps=1e-6)
         self.gate = linear(width, inner) if shape.gated else None
         self.up, self.down = linear(width, inner), linear(inner, width)
 
@@ -88,15 +86,15 @@ class Block(nn.Module):
         names = ("query", "key", "value", "out", "gate", "up", "down")
         return [(n, getattr(self, n).weight) for n in names if getattr(self, n) is not None]
 
-    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
-        x = x + self.attention(self.norm_in(x), turn, mask)
-        return x + self.feedforward(self.norm_mid(x))
+    def forward(self, x: Tensor, turn: Turn, mask: Tensor | None) -> Tensor:
+        x = x + self.attention(normed(x), turn, mask)
+        return x + self.feedforward(normed(x))
 
-    def attention(self, x: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+    def attention(self, x: Tensor, turn: Turn, mask: Tensor | None) -> Tensor:
         batch, length, width = x.shape
         split = (batch, length, self.heads, self.head)
         query, key = (
-            rotated(F.rms_norm(part(x).view(split), (self.head,)), turn)
+            normed_and_turned(part(x).view(split), turn)
             for part in (self.query, self.key)
         )
         value = self.value(x).view(split)
@@ -104,7 +102,7 @@ class Block(nn.Module):
             query.transpose(1, 2),
             key.transpose(1, 2),
             value.transpose(1, 2),
-            attn_mask=mask,
+            attn_mask=None if mask is None else mask.to(value.dtype),
             is_causal=mask is None,
         )
         return cast(Tensor, self.out(mixed.transpose(1, 2).reshape(batch, length, width)))
@@ -119,24 +117,18 @@ def linear(wide: int, out: int) -> nn.Linear:
     return nn.Linear(wide, out, bias=False)
 
 
-def rotations(length: int, head: int) -> tuple[Tensor, Tensor]:
+def rotations(length: int, head: int) -> Turn:
     """Cosines and sines, (length, 1, head / 2)."""
     speeds = ROTARY_BASE ** (-torch.arange(0, head, 2, dtype=torch.float64) / head)
     angles = torch.outer(torch.arange(length, dtype=torch.float64), speeds)[:, None, :]
     return angles.cos().float(), angles.sin().float()
 
 
-def rotated(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
-    """Each pair (first half, second half) turned by its position's angle."""
-    cosine, sine = turn
-    first, second = x.chunk(2, dim=-1)
-    turned = (first * cosine - second * sine, second * cosine + first * sine)
-    return torch.cat(turned, dim=-1)
-
-
 def document_mask(tokens: Tensor, begin: int) -> Tensor:
-    """(batch, 1, sequence, sequence): may the row's token see the column's? Documents begin with
-    the token `begin`."""
+    """(batch, 1, sequence, sequence): 0 where the row's token sees the column's, else -inf.
+    Documents begin with the token `begin`. As numbers, because of a mask of truths attention
+    makes numbers in every layer."""
     document = (tokens == begin).cumsum(1)
-    same = document[:, :, None] == document[:, None, :]
-    return same.tril()[:, None]
+    same = (document[:, :, None] == document[:, None, :]).tril_()
+    mask = torch.zeros(same.shape, device=tokens.device)
+    return mask.masked_fill_(same.logical_not_(), -torch.inf)[:, None]

@@ -82,15 +82,11 @@ class Optimisers:
         hidden = [p for block in model.blocks for _, p in block.matrices()]  # type: ignore
         known = {id(p) for p in hidden}
         rest = [p for p in model.parameters() if id(p) not in known]
-        matrices = [p for p in rest if p.ndim > 1]
-        gains = [p for p in rest if p.ndim < 2]
         adam = ADAM_SHARE * learning_rate
         self.peaks = (learning_rate, adam)
         self.each: tuple[torch.optim.Optimizer, ...] = (
             Muon(hidden, learning_rate, weight_decay),
-            torch.optim.AdamW(
-                [{"params": matrices}, {"params": gains}], adam, BETAS, 1e-10, 0.0, fused=True
-            ),
+            torch.optim.AdamW(rest, adam, BETAS, 1e-10, 0.0, fused=True),
         )
 
     def step(self, share: float) -> None:
