@@ -1,12 +1,12 @@
 """How fast proxies train, beside a decoder as nanoGPT builds it: same shapes, batch and machine.
 
     python benchmarks/proxy_speed.py                      # on a CPU: 1M and 4M
-    python benchmarks/proxy_speed.py --size 150M --batch 32 --sequence 1024 --device cuda
+    python benchmarks/proxy_speed.py --size 150M --sequence 1024 --micro-batch 32 --device cuda
     python benchmarks/proxy_speed.py --smoke
 
-The baseline is written here after nanoGPT's design: LayerNorm, learned positions, GELU, one matrix
-for queries, keys and values, causal attention over the whole sequence, a tied read-out, fused AdamW.
-Ours trains the same matrices' worth of parameters with rotary positions, norms of queries and keys,
+The baseline is written here after nanoGPT's design: LayerNorm, learned positions, GELU, one
+matrix for queries, keys and values, causal attention over the whole sequence, a tied read-out,
+fused AdamW. Ours trains as many parameters with rotary positions, norms of queries and keys,
 SwiGLU, documents masked from one another, and Muon. Steps of the two take turns, so that a busy
 machine slows both; the figure is the ratio of the medians.
 """
@@ -19,7 +19,7 @@ import time
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from assay.scaling.architecture import count, palm
 from assay.scaling.proxy import needs
@@ -83,14 +83,18 @@ class Plain:
         inputs, targets = self.trainer.stream.batch(
             step, self.trainer.batch, self.trainer.spec.sequence
         )
-        tokens, wanted = (torch.from_numpy(a).long().to(self.where) for a in (inputs, targets))
-        with torch.autocast(self.where.type, torch.bfloat16, enabled=self.trainer.spec.bf16):
-            loss = self.net(tokens, wanted)
-        loss.backward()
+        micro, total = self.trainer.micro, 0.0
+        for first in range(0, len(inputs), micro):
+            some = [array[first : first + micro] for array in (inputs, targets)]
+            tokens, wanted = (torch.from_numpy(a).long().to(self.where) for a in some)
+            with torch.autocast(self.where.type, torch.bfloat16, enabled=self.trainer.spec.bf16):
+                loss = self.net(tokens, wanted) * (len(tokens) / len(inputs))
+            loss.backward()
+            total += loss.detach()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        return loss.detach()
+        return total
 
 
 def timed(work, where):
@@ -114,7 +118,13 @@ def measured(size, asked):
     gpu = device.gpu
     compiled = gpu if asked.compile is None else asked.compile
     spec = TrainSpec(
-        size, 10**9, sequence=asked.sequence, batch=asked.batch, bf16=gpu, compile=compiled
+        size,
+        10**9,
+        sequence=asked.sequence,
+        batch=asked.batch,
+        micro_batch=asked.micro_batch,
+        bf16=gpu,
+        compile=compiled,
     )
     chance = np.random.default_rng(0)
     lengths = chance.lognormal(7.0, 1.2, 4000).astype(int) + 1  # about the lengths of web text
@@ -151,9 +161,10 @@ def measured(size, asked):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--size", action="append", help="by default 1M and 4M")
-    parser.add_argument("--batch", type=int, default=8, help="sequences")
+    parser.add_argument("--batch", type=int, default=0, help="sequences; 0: as the ladder says")
+    parser.add_argument("--micro-batch", type=int, default=8, help="sequences at once")
     parser.add_argument("--sequence", type=int, default=512)
-    parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--steps", type=int, default=7)
     parser.add_argument("--warm", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--device", default="auto")

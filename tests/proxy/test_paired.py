@@ -77,3 +77,16 @@ def test_tokens_worth_twice_as_much_are_found_to_be():
         assert found.value == pytest.approx(factor, rel=0.03) and not found.at_least
     far = paired.multiplier([curve(1e4)] * 2, [curve(1.0)] * 2)
     assert far.at_least and far.value == pytest.approx(100)
+
+
+def test_a_power_law_is_followed_to_a_larger_run():
+    compute = np.array([1e12, 1e13, 1e14])
+    chance = np.random.default_rng(0)
+    noise = chance.normal(0, 1e-3, (3, 1))
+    subset = 30 * compute**-0.08 * np.exp(noise)
+    control = 20 * compute**-0.06 * np.exp(noise)
+    found = paired.extrapolated(compute, subset, control, 1e16)
+    wanted = 20 * 1e16**-0.06 - 30 * 1e16**-0.08
+    assert found.gain == pytest.approx(wanted, rel=5e-3) and found.factor == pytest.approx(100)
+    assert found.interval.low < wanted < found.interval.high
+    assert found.exponents == pytest.approx((-0.08, -0.06), rel=1e-6)

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 EPSILON = 1e-6
 Turn = tuple[Tensor, Tensor]  # cosines and sines, (length, 1, head / 2)
@@ -17,18 +17,23 @@ def normed(x: Tensor) -> Tensor:
     gains, which the next matrix can hold."""
     if plain(x):
         return F.rms_norm(x, (x.shape[-1],), eps=EPSILON)
-    return cast(Tensor, Normed.apply(x, None, None))
+    return normed_by_hand(x, None, None)
 
 
 def normed_and_turned(x: Tensor, turn: Turn) -> Tensor:
     """The same, then each pair (first half, second half) turned by its position's angle."""
     if plain(x):
         return turned(F.rms_norm(x, (x.shape[-1],), eps=EPSILON), turn)
-    return cast(Tensor, Normed.apply(x, *turn))
+    return normed_by_hand(x, *turn)
 
 
 def plain(x: Tensor) -> bool:
-    return x.is_cuda or x.dtype != torch.float32 or torch.compiler.is_compiling()
+    return x.is_cuda or x.dtype != torch.float32 or bool(torch.compiler.is_compiling())
+
+
+def normed_by_hand(x: Tensor, cosine: Tensor | None, sine: Tensor | None) -> Tensor:
+    apply: Any = Normed.apply
+    return cast(Tensor, apply(x, cosine, sine))
 
 
 def turned(x: Tensor, turn: Turn) -> Tensor:
@@ -44,9 +49,9 @@ class Normed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, cosine: Tensor | None, sine: Tensor | None) -> Tensor:
         width = x.shape[-1]
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        scale = (norm.square_().div_(width).add_(EPSILON)).rsqrt_()
-        y = x * scale
+        norm: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        scale: Tensor = norm.square_().div_(width).add_(EPSILON).rsqrt_()
+        y: Tensor = x * scale
         if cosine is not None and sine is not None:
             y = rotation(y, cosine, sine, 1.0)
         ctx.save_for_backward(y, scale, cosine, sine)

@@ -94,8 +94,7 @@ class Block(nn.Module):
         batch, length, width = x.shape
         split = (batch, length, self.heads, self.head)
         query, key = (
-            normed_and_turned(part(x).view(split), turn)
-            for part in (self.query, self.key)
+            normed_and_turned(part(x).view(split), turn) for part in (self.query, self.key)
         )
         value = self.value(x).view(split)
         mixed = F.scaled_dot_product_attention(

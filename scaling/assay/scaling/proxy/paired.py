@@ -189,3 +189,40 @@ def reached(tokens: Floats, loss: Floats, level: float) -> float | None:
     share = (high - level) / (high - low) if high > low else 1.0
     ends = np.log(tokens[[place - 1, place]])
     return float(np.exp(ends[0] + share * (ends[1] - ends[0])))
+
+
+# At another size -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Extrapolation:
+    """What is to be expected of a larger run, if power laws through the proxies hold that far."""
+
+    compute: float
+    factor: float  # over the largest proxy's compute
+    subset: float  # bits per byte
+    control: float
+    gain: float
+    interval: Interval | None  # over seeds; that of the law itself is not in it
+    exponents: tuple[float, float]  # of the subset's law and of the control's
+
+
+def extrapolated(compute: Floats, subset: Floats, control: Floats, at: float) -> Extrapolation:
+    """`compute`: FLOPs of each size, (sizes,); the others bits per byte, (seeds, sizes).
+
+    Each seed has laws of its own, loss = scale * compute^exponent, so that pairs stay pairs."""
+    x, ends, slopes = np.log(compute), [], []
+    for losses in (subset, control):
+        lines = np.polyfit(x, np.log(losses).T, 1)  # (slope and offset, seeds)
+        slopes.append(float(lines[0].mean()))
+        ends.append(np.exp(lines[0] * np.log(at) + lines[1]))
+    gaps = ends[1] - ends[0]
+    return Extrapolation(
+        compute=at,
+        factor=at / float(compute.max()),
+        subset=float(ends[0].mean()),
+        control=float(ends[1].mean()),
+        gain=float(gaps.mean()),
+        interval=t_interval(gaps) if len(gaps) > 1 else None,
+        exponents=(slopes[0], slopes[1]),
+    )

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from assay.scaling.architecture import six_n
 from assay.scaling.commands import Document, Reply
 from assay.scaling.costs import HOUR, price_of
 from assay.scaling.documents import plain
 from assay.scaling.proxy import paired, words
 from assay.scaling.proxy.arms import SUBSET
 from assay.scaling.proxy.evaluate import LN2
+from assay.scaling.proxy.ladder import TOKENS_PER_PARAMETER
 from assay.scaling.proxy.log import Record
 from assay.scaling.proxy.tokens import Counts
 from assay.scaling.slopes import Floats
@@ -45,6 +47,7 @@ def compared(study: "Study", found: "Found") -> Document:
         "agreement": [
             plain(paired.agreement(size, sizes[-1], means)) for size in sizes[:-1]
         ],
+        "extrapolation": extrapolation(study, found),
         "cost": cost(study, found),
         "device": {
             "kind": study.device.kind,
@@ -104,6 +107,32 @@ def comparisons(study: "Study", found: "Found", size: str) -> list[Document]:
     ]
 
 
+def extrapolation(study: "Study", found: "Found") -> list[Document]:
+    """Of the gain over each control, where a size was asked about; plain laws, no promise."""
+    asked, sizes = study.spec, study.spec.sizes
+    if not asked.at_params:
+        return []
+    tokens = asked.at_tokens or TOKENS_PER_PARAMETER * asked.at_params
+    compute = {
+        arm: np.array([float(found[arm, size][0].content["flops"]) for size in sizes])
+        for arm in study.arms
+    }
+    losses = {
+        arm: np.array([[one.bits_per_byte for one in found[arm, size]] for size in sizes]).T
+        for arm in study.arms
+    }
+    # At equal tokens: `cost` has a compute of its own, and is left to the sizes trained.
+    controls = [arm for arm in study.arms if arm not in (SUBSET, "cost")]
+    at = six_n(asked.at_params) * tokens
+    return [
+        {
+            "control": arm,
+            **plain(paired.extrapolated(compute[SUBSET], losses[SUBSET], losses[arm], at)),
+        }
+        for arm in controls
+    ]
+
+
 def bits(records: Sequence[Record], owners: Counts) -> Floats:
     """(seeds, documents), from passages."""
     return np.stack([np.bincount(owners, weights=one.surprise.nats / LN2) for one in records])
@@ -155,6 +184,10 @@ def warnings(study: "Study", found: "Found", document: Mapping[str, Any]) -> lis
             )
     if "matched" in study.arms and study.spec.group_by is None:
         told.append("matched: by length alone; --group-by COLUMN matches domains as well")
+    if document["extrapolation"] and len(study.spec.sizes) < 3:
+        told.append(
+            "two sizes lie on any power law: the extrapolation cannot be tested; train a third"
+        )
     flips = [one for one in document["agreement"] if one["kendall_tau"] < 0]
     told += [f"{o['small']} ranks the arms against {o['large']}: do not trust it" for o in flips]
     verdicts = {c["control"]: c["verdict"] for c in document["comparisons"]

@@ -24,6 +24,7 @@ from assay.scaling.proxy import documents, leaks, needs
 from assay.scaling.proxy.arms import SUBSET, Texts
 from assay.scaling.proxy.documents import Pool
 from assay.scaling.proxy.errors import BadTraining, LeakingTarget, OtherStudy
+from assay.scaling.proxy.ladder import TOKENS_PER_PARAMETER
 from assay.scaling.proxy.tokens import Counts, Encoding, Packed, encoding, pack
 from assay.selectors import storage
 from assay.selectors.choice import mix
@@ -35,7 +36,6 @@ if TYPE_CHECKING:  # torch is imported when a study begins, not before
     from assay.scaling.proxy.log import Record
     from assay.scaling.proxy.train import TrainSpec
 
-TOKENS_PER_PARAMETER = 20.0  # Hoffmann et al. 2022, arXiv 2203.15556
 TARGET_BYTES = 200_000  # of target text that is evaluated on, unless asked otherwise
 PASSAGE = 2_000  # bytes; of a long document, only the passages that leak are left out
 TARGET_SAMPLE = 7  # the seed of the sample of target documents
@@ -45,6 +45,8 @@ TUNING_SHARE = 3  # where rates are tuned, every third target document is for th
 MOST_LEAKING = 0.5  # of the target's documents; beyond, there is no target left to speak of
 STUDY = "study.json"
 PIECE = 4  # sequences: longer documents are cut and their pieces trained on apart
+
+OTHERWISE = ("subset", "raw", "target", "at_params", "at_tokens")  # what no training hangs on
 
 Pieces = list[tuple[bytes, int]]  # passages of the target, each with its document's number
 
@@ -70,6 +72,8 @@ class StudySpec:
     target_bytes: int = TARGET_BYTES
     text_column: str = "text"
     group_by: str | None = None
+    at_params: float = 0.0  # of the run that the subset is for; 0: not asked
+    at_tokens: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,10 @@ def check(spec: StudySpec) -> None:
         raise BadTraining(f"--seeds {spec.seeds}: at least one, and three for an interval")
     if not spec.sizes:
         raise BadTraining("--sizes: name at least one, such as 1M,4M")
+    if spec.at_tokens and not spec.at_params:
+        raise BadTraining("--at-tokens is of a run whose size is asked about: give --at-params too")
+    if spec.at_params and len(spec.sizes) < 2:
+        raise BadTraining("--at-params: one size has no trend to follow: name more with --sizes")
     if not spec.raw or not spec.target:
         raise BadRequest(
             "a validation needs the corpus (--raw) and held-out target text (--target)"
@@ -161,7 +169,7 @@ class Study:
     def claim(self, raw: Pool) -> None:
         """Make the folder this study's, or make sure that it is."""
         asked = {
-            **{k: v for k, v in asdict(self.spec).items() if k not in ("subset", "raw", "target")},
+            **{k: v for k, v in asdict(self.spec).items() if k not in OTHERWISE},
             "subset": self.manifest.digest,
             "documents": len(raw),
             "bytes": int(raw.size.sum()),

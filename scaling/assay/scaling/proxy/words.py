@@ -19,6 +19,7 @@ def told(document: Document) -> str:
             comparisons(document),
             "",
             *agreement(document),
+            *(extrapolated(one) for one in document["extrapolation"]),
             *cost(document["cost"]),
             *(f"warning: {one}" for one in document["warnings"]),
         ]
@@ -101,6 +102,14 @@ def agreement(document: Document) -> list[str]:
         f" {one['large']} does (Kendall's tau {one['kendall_tau']:+.2f})"
         for one in document["agreement"]
     ]
+
+
+def extrapolated(one: Document) -> str:
+    return (
+        f"at {one['compute']:.2e} FLOPs, {rounded(one['factor'], 2)} times the largest, power"
+        f" laws through the sizes give a gain over {one['control']} of {one['gain']:+.4f}"
+        f" {bounds(one['interval'])}"
+    )
 
 
 def cost(spent: Document) -> list[str]:
