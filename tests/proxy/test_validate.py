@@ -1,8 +1,11 @@
 """The loop closed on made-up text: a good subset, a bad one, and one that is no different."""
 
 import json
+import os
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,6 +16,7 @@ from assay.scaling.reading import read
 from assay.selectors.selection import select
 from assay.selectors.spec import Spec
 
+ROOT = Path(__file__).parents[2]
 QUICK = ["--sizes", "100K", "--tokens", "8000", "--sequence", "64", "--batch", "4"]
 QUICK += ["--threads", "1", "--device", "cpu", "--target-bytes", "10000"]
 
@@ -76,9 +80,16 @@ def test_a_uniform_sample_is_no_different_from_another(made, tmp_path):
 
 def test_a_finished_study_trains_nothing_again_and_its_rows_are_runs(made, tmp_path, capsys):
     out = tmp_path / "twice"
-    words = ("--arms", "uniform", "--seeds", "2", "--json")
+    questions = [
+        {"prompt": "The total of the apples", "choices": ["equals seven", "statute"], "answer": 0}
+    ]
+    asked = tmp_path / "questions.jsonl"
+    asked.write_text("\n".join(json.dumps(one) for one in questions))
+    words = ("--arms", "uniform", "--seeds", "2", "--choices", asked, "--json")
     assert validated(made, out, "of-sums", *words) == 0
     first = json.loads(capsys.readouterr().out)
+    assert first["comparisons"][0]["choices"]["gain"] > 0
+    assert 0 < first["arms"][0]["correct_prob"] < 1
     stamps = {path: path.stat().st_mtime_ns for path in (out / "trainings").iterdir()}
     assert validated(made, out, "of-sums", *words) == 0
     assert json.loads(capsys.readouterr().out) == first
@@ -102,6 +113,9 @@ def test_what_cannot_be_carried_out_is_said_in_a_line(made, tmp_path, capsys):
     refused(2, "above 0", "--learning-rates", "0.5,fast")
     refused(3, "tokens", "--batch", "4000", "--arms", "uniform")
     refused(3, "manifest", subset="nowhere")
+    refused(2, "one size has no trend", "--at-params", "1e9")
+    (tmp_path / "bad.jsonl").write_text('{"prompt": "Why?", "choices": ["a"], "answer": 3}')
+    refused(2, "none of 1 choices", "--choices", tmp_path / "bad.jsonl")
 
 
 def test_a_target_that_stands_in_the_corpus_is_refused(made, tmp_path, capsys):
@@ -123,3 +137,31 @@ def test_a_target_that_stands_there_in_part_is_left_out_in_part(made, tmp_path, 
     document = json.loads(capsys.readouterr().out)
     assert document["target"]["leaking"] >= 3
     assert any("left out" in one for one in document["warnings"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_on_real_text_with_a_hard_target(tmp_path, capsys):
+    """The pool's textbook domain is hard to tell apart: 1M models, three seeds."""
+    shared = Path(os.environ.get("ASSAY_SHARED", ROOT.parent / "shared")) / "data" / "pool"
+    if not shared.exists():
+        pytest.skip("the pool is not in this checkout; set ASSAY_SHARED to its folder")
+    held = pq.read_table(shared / "targets" / "heldout_textbook.parquet")
+    for part in ("train", "test"):
+        some = held.filter(pc.equal(held["split"], part)).drop_columns(["split"])
+        pq.write_table(some, tmp_path / f"{part}.parquet")
+    raw = tuple(sorted(str(path) for path in shared.glob("*.parquet")))
+    near = {"t": (str(tmp_path / "train.parquet"),)}
+    far = {"t": (str(shared / "targets" / "spider_sql.parquet"),)}
+    select(Spec("dsir", raw, "2MB", str(tmp_path / "good"), near))
+    select(Spec("dsir", raw, "2MB", str(tmp_path / "wrong"), far))
+    select(Spec("uniform", raw, "2MB", str(tmp_path / "any"), seed=77))
+    found = {}
+    for subset in ("good", "wrong", "any"):
+        words = ["validate", "--subset", tmp_path / subset, "--out", tmp_path / f"of-{subset}"]
+        words += ["--raw", *raw, "--target", tmp_path / "test.parquet", "--sizes", "1M"]
+        words += ["--arms", "uniform", "--tokens", "200000", "--sequence", "256"]
+        words += ["--target-bytes", "60000", "--device", "cpu", "--group-by", "domain"]
+        assert cli.run([str(word) for word in words]) == 0
+        found[subset] = verdicts(tmp_path / f"of-{subset}")["uniform"]["verdict"]
+    assert found == {"good": "better", "wrong": "worse", "any": "no difference"}

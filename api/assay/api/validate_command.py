@@ -48,6 +48,12 @@ from assay.scaling.proxy.ladder import LADDER
 @click.option("--target-bytes", default=200_000, show_default=True, help="To evaluate on, at most.")
 @click.option("--text-column", default="text", show_default=True)
 @click.option("--group-by", help="The column of domains, which `matched` keeps the shares of.")
+@click.option(
+    "--choices",
+    default="",
+    metavar="FILE",
+    help="Questions beside: JSON lines or Parquet with prompt, choices, answer (from 0).",
+)
 @click.option("--at-params", default=0.0, help="Size of the run that the subset is for.")
 @click.option("--at-tokens", default=0.0, help="Its tokens; 0: 20 per parameter.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")

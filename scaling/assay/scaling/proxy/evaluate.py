@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from assay.scaling.proxy import choices
 from assay.scaling.proxy.model import Decoder, document_mask
-from assay.scaling.proxy.tokens import IGNORED, Counts, Packed, Tokens
+from assay.scaling.proxy.tokens import IGNORED, Counts, Encoding, Packed, Tokens
 from assay.scaling.slopes import Floats
 
 LN2 = float(np.log(2.0))
@@ -48,6 +49,34 @@ def surprise(model: Decoder, packed: Packed, where: torch.device, bf16: bool = F
         found = lost.double().cpu().numpy()
         nats += np.bincount(owner.ravel(), weights=found, minlength=len(packed))
     return Surprise(nats, packed.bytes)
+
+
+@torch.no_grad()
+def answered(
+    model: Decoder,
+    questions: tuple[choices.Question, ...],
+    how: Encoding,
+    where: torch.device,
+    bf16: bool = False,
+) -> dict[str, float]:
+    """How probable the right answers are."""
+    length = model.shape.sequence
+    asked = list(choices.rows(questions, how, length))
+    each, nats = max(1, TOGETHER // length), []
+    for first in range(0, len(asked), each):
+        some = asked[first : first + each]
+        tokens = torch.from_numpy(np.stack([row.inputs for row in some])).long().to(where)
+        wanted = torch.from_numpy(np.stack([row.targets for row in some])).long().to(where)
+        with torch.autocast(where.type, torch.bfloat16, enabled=bf16):
+            logits = model(tokens, document_mask(tokens, how.begin))
+        lost = F.cross_entropy(
+            logits.float().flatten(0, 1),
+            wanted.flatten(),
+            ignore_index=IGNORED,
+            reduction="none",
+        )
+        nats += lost.view(len(some), -1).double().sum(1).tolist()
+    return choices.scores(questions, asked, nats)
 
 
 def rows(packed: Packed, length: int) -> Iterator[tuple[Tokens, Tokens, Counts]]:

@@ -72,6 +72,8 @@ def arm_row(arm: str, size: str, records: Sequence[Record]) -> Document:
         "bits_per_byte": mean(records),
         "deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None,
         "seeds": values,
+        "correct_prob": averaged(records, "correct_prob"),
+        "accuracy": averaged(records, "accuracy"),
         "tokens": first["tokens"],
         "unique_tokens": first["unique_tokens"],
         "epochs": first["tokens"] / max(1, first["unique_tokens"]),
@@ -80,6 +82,12 @@ def arm_row(arm: str, size: str, records: Sequence[Record]) -> Document:
         "tokens_per_second": float(np.median([o.content["tokens_per_second"] for o in records])),
         "flops_utilisation": first["flops_utilisation"],
     }
+
+
+def averaged(records: Sequence[Record], name: str) -> float | None:
+    if name not in records[0].content:
+        return None
+    return float(np.mean([one.content[name] for one in records]))
 
 
 def comparisons(study: "Study", found: "Found", size: str) -> list[Document]:
@@ -98,6 +106,7 @@ def comparisons(study: "Study", found: "Found", size: str) -> list[Document]:
             "gain": plain(gap),
             "per_cent": 100 * gap.mean / mean(found[arm, size]),
             "p_holm": adjusted[arm],
+            "choices": choices(found[SUBSET, size], found[arm, size]),
             "verdict": paired.verdict(gap, adjusted[arm]),
             "effective_data": plain(
                 paired.multiplier(curves(found[SUBSET, size]), curves(found[arm, size]))
@@ -105,6 +114,23 @@ def comparisons(study: "Study", found: "Found", size: str) -> list[Document]:
         }
         for arm, gap in gaps.items()
     ]
+
+
+def choices(ours: Sequence[Record], theirs: Sequence[Record]) -> Document | None:
+    """Subset less control in CORRECT_PROB, seed by seed; None where no questions were asked."""
+    if "correct_prob" not in ours[0].content:
+        return None
+    gaps = np.array(
+        [
+            float(a.content["correct_prob"]) - float(b.content["correct_prob"])
+            for a, b in zip(ours, theirs, strict=True)
+        ]
+    )
+    return {
+        "gain": float(gaps.mean()),
+        "t": plain(paired.t_interval(gaps)) if len(gaps) > 1 else None,
+        "p": paired.p_value(gaps),
+    }
 
 
 def extrapolation(study: "Study", found: "Found") -> list[Document]:

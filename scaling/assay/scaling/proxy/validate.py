@@ -20,7 +20,7 @@ import pyarrow as pa
 from assay.scaling.commands import Reply
 from assay.scaling.costs import Rates
 from assay.scaling.proxy import arms as arming
-from assay.scaling.proxy import documents, leaks, needs
+from assay.scaling.proxy import choices, documents, leaks, needs
 from assay.scaling.proxy.arms import SUBSET, Texts
 from assay.scaling.proxy.documents import Pool
 from assay.scaling.proxy.errors import BadTraining, LeakingTarget, OtherStudy
@@ -72,6 +72,7 @@ class StudySpec:
     target_bytes: int = TARGET_BYTES
     text_column: str = "text"
     group_by: str | None = None
+    choices: str = ""  # a file of questions with several answers
     at_params: float = 0.0  # of the run that the subset is for; 0: not asked
     at_tokens: float = 0.0
 
@@ -159,6 +160,7 @@ class Study:
         self.device, self.group = device, group
         self.encoding: Encoding = encoding(spec.tokenizer)
         self.arms = arming.checked(spec.arms)
+        self.questions = choices.read(Path(spec.choices)) if spec.choices else ()
         self.folder = means.out / "trainings"
         self.warnings = []
         self._packed: dict[tuple[str, int], Packed] = {}
@@ -313,7 +315,7 @@ class Study:
 
     def _train(self, name: str, arm: str, spec: "TrainSpec") -> None:
         from assay.scaling.proxy import log
-        from assay.scaling.proxy.evaluate import surprise
+        from assay.scaling.proxy.evaluate import answered, surprise
         from assay.scaling.proxy.train import Place, Trainer
 
         checkpoint = self.folder / f"{name}.checkpoint"
@@ -335,6 +337,10 @@ class Study:
         if self.target.tuning is not None:
             tuned = surprise(trainer.model, self.target.tuning, trainer.where, spec.bf16)
             about["tuning_bits_per_byte"] = tuned.bits_per_byte
+        if self.questions:
+            about |= answered(
+                trainer.model, self.questions, self.encoding, trainer.where, spec.bf16
+            )
         if self.group.first:
             if self._peak is None:
                 self._peak = log.peak_flops(self.device)

@@ -19,6 +19,7 @@ def told(document: Document) -> str:
             comparisons(document),
             "",
             *agreement(document),
+            *(answered(one) for one in document["comparisons"] if one["choices"]),
             *(extrapolated(one) for one in document["extrapolation"]),
             *cost(document["cost"]),
             *(f"warning: {one}" for one in document["warnings"]),
@@ -102,6 +103,14 @@ def agreement(document: Document) -> list[str]:
         f" {one['large']} does (Kendall's tau {one['kendall_tau']:+.2f})"
         for one in document["agreement"]
     ]
+
+
+def answered(one: Document) -> str:
+    asked = one["choices"]
+    return (
+        f"{one['size']}: the right answer's probability (by the character), subset less"
+        f" {one['control']}: {asked['gain']:+.4f} {bounds(asked['t'])}"
+    )
 
 
 def extrapolated(one: Document) -> str:
