@@ -13,6 +13,7 @@ pytest.importorskip("torch", reason="trainings need the extra 'proxy'")
 
 from assay.api import cli
 from assay.scaling.reading import read
+from assay.selectors import storage
 from assay.selectors.selection import select
 from assay.selectors.spec import Spec
 
@@ -99,6 +100,8 @@ def test_a_finished_study_trains_nothing_again_and_its_rows_are_runs(made, tmp_p
     assert runs.conventions.params == "non-embedding"
     assert validated(made, out, "of-law", *words) == 2  # another subset, the same folder
     assert "another study" in capsys.readouterr().err
+    with storage.lock(str(out)):
+        assert validated(made, out, "of-sums", *words) == 75  # another process trains here
 
 
 def test_what_cannot_be_carried_out_is_said_in_a_line(made, tmp_path, capsys):
@@ -113,6 +116,7 @@ def test_what_cannot_be_carried_out_is_said_in_a_line(made, tmp_path, capsys):
     refused(2, "above 0", "--learning-rates", "0.5,fast")
     refused(3, "tokens", "--batch", "4000", "--arms", "uniform")
     refused(3, "manifest", subset="nowhere")
+    refused(2, "local folder", "--out", "s3://bucket/proof")
     refused(2, "one size has no trend", "--at-params", "1e9")
     (tmp_path / "bad.jsonl").write_text('{"prompt": "Why?", "choices": ["a"], "answer": 3}')
     refused(2, "none of 1 choices", "--choices", tmp_path / "bad.jsonl")
@@ -137,6 +141,23 @@ def test_a_target_that_stands_there_in_part_is_left_out_in_part(made, tmp_path, 
     document = json.loads(capsys.readouterr().out)
     assert document["target"]["leaking"] >= 3
     assert any("left out" in one for one in document["warnings"])
+
+
+def test_trainings_are_kept_in_mlflow_too(made, tmp_path, monkeypatch, capsys):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "false")
+    words = ("--arms", "uniform", "--mlflow", str(tmp_path / "no"))
+    assert validated(made, tmp_path / "not", "of-sums", *words) == 2
+    assert "--mlflow" in capsys.readouterr().err
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    store = str(tmp_path / "tracking")
+    words = ("--arms", "uniform", "--seeds", "1", "--mlflow", store)
+    assert validated(made, tmp_path / "out", "of-sums", *words) == 0
+    mlflow.set_tracking_uri(store)
+    experiment = mlflow.get_experiment_by_name("assay-validate")
+    runs = mlflow.MlflowClient().search_runs([experiment.experiment_id])
+    assert {run.data.params["arm"] for run in runs} == {"subset", "uniform"}
+    assert all(run.data.metrics["bits_per_byte"] > 0 for run in runs)
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ import polars as pl
 
 from assay.scaling.hardware import TABLE
 from assay.scaling.proxy import needs
+from assay.scaling.proxy.errors import BadTraining
 from assay.scaling.proxy.evaluate import Surprise
 from assay.scaling.proxy.needs import Device
 from assay.scaling.proxy.train import Log, TrainSpec, flops, parameters
@@ -137,20 +138,30 @@ def peak_flops(device: Device) -> float:
     return float(fastest)
 
 
-def track(uri: str, record: Record) -> None:
-    """The same to an MLflow server or folder."""
-    from assay.scaling.proxy.errors import BadTraining
-
+def tracker(uri: str) -> Any:
+    """MLflow, at a server or store that answers; asked before hours are spent."""
     try:
-        import mlflow  # type: ignore[import-not-found,unused-ignore]
+        import mlflow  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError as cause:
-        raise BadTraining("--mlflow needs the package mlflow: pip install mlflow") from cause
+        raise BadTraining(
+            "--mlflow needs the package mlflow: pip install 'assay[mlflow]'"
+        ) from cause
+    try:
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_experiment("assay-validate")
+    except mlflow.exceptions.MlflowException as cause:
+        raise BadTraining(f"--mlflow {uri}: {cause}") from cause
+    return mlflow
+
+
+def track(library: Any, record: Record) -> None:
+    """One training as a run of MLflow's."""
     content = record.content
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_experiment("assay-validate")
-    with mlflow.start_run(run_name=content["name"]):
-        mlflow.log_params({"arm": content["arm"], **content["spec"]})
+    with library.start_run(run_name=content["name"]):
+        library.log_params({"arm": content["arm"], **content["spec"]})
         for row in content["evaluations"]:
-            mlflow.log_metric("bits_per_byte", row["bits_per_byte"], step=int(row["step"]))
+            library.log_metric("bits_per_byte", row["bits_per_byte"], step=int(row["step"]))
+        last = int(content["steps"])
+        library.log_metric("bits_per_byte", record.bits_per_byte, step=last)
         for key in ("tokens_per_second", "flops", "seconds", "peak_memory"):
-            mlflow.log_metric(key, content[key])
+            library.log_metric(key, content[key])

@@ -9,6 +9,7 @@ OUT/trainings, so the same command goes on where it was stopped.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -110,21 +111,32 @@ def validate(spec: StudySpec, means: Means) -> Reply:
     needs.torch()
     from assay.scaling.proxy import results
     from assay.scaling.proxy.group import joined
+    from assay.scaling.proxy.log import tracker
 
     check(spec)
     device = needs.device(means.device, means.threads)
-    with joined(device.gpu) as group:
-        if group.first:
-            means.out.mkdir(parents=True, exist_ok=True)
+    if ":/" in str(means.out):
+        raise BadRequest(f"--out {means.out}: checkpoints need a local folder; copy it afterwards")
+    storage.prepare(str(means.out))
+    with joined(device.gpu) as group, ours(means.out, group.first):
         reading = Reading(spec.text_column, None, spec.group_by)
         made, subset = documents.subset(spec.subset, reading)
         raw = documents.pool(spec.raw, reading)
         study = Study(spec, means, made, device, group)
         study.claim(raw)
+        if means.mlflow and group.first:
+            study.tracker = tracker(means.mlflow)
         study.prepare(subset, raw)
         found = study.trainings()
         document = results.compared(study, found)
         return results.reply(study, found, document)
+
+
+@contextmanager
+def ours(out: Path, first: bool) -> Iterator[None]:
+    """Nobody else trains here: the first process of a group holds the lock for all."""
+    with storage.lock(str(out)) if first else nullcontext():
+        yield
 
 
 def check(spec: StudySpec) -> None:
@@ -154,6 +166,7 @@ class Study:
     texts: Texts
     target: Target
     warnings: list[str]
+    tracker: Any = None  # MLflow, where it is asked for
 
     def __init__(self, spec: StudySpec, means: Means, made: Manifest, device: Any, group: Any):
         self.spec, self.means, self.manifest = spec, means, made
@@ -309,8 +322,8 @@ class Study:
         self.group.wait()
         record = log.read(self.folder, name)
         assert record is not None
-        if self.means.mlflow and self.group.first:
-            log.track(self.means.mlflow, record)
+        if self.tracker is not None:
+            log.track(self.tracker, record)
         return record
 
     def _train(self, name: str, arm: str, spec: "TrainSpec") -> None:
