@@ -173,7 +173,7 @@ def test_on_real_text_with_a_hard_target(tmp_path, capsys):
         pq.write_table(some, tmp_path / f"{part}.parquet")
     raw = tuple(sorted(str(path) for path in shared.glob("*.parquet")))
     near = {"t": (str(tmp_path / "train.parquet"),)}
-    far = {"t": (str(shared / "targets" / "spider_sql.parquet"),)}
+    far = {"t": (str(shared / "targets" / "heldout_wiki_zh.parquet"),)}
     select(Spec("dsir", raw, "2MB", str(tmp_path / "good"), near))
     select(Spec("dsir", raw, "2MB", str(tmp_path / "wrong"), far))
     select(Spec("uniform", raw, "2MB", str(tmp_path / "any"), seed=77))
