@@ -27,6 +27,7 @@ $(VENV)/installed: $(SOURCES)
 
 $(VENV)/installed-tests: $(VENV)/installed
 	@echo 'installing what the tests need ...'
+	@$(PIP) install torch==2.13.0
 	@$(PIP) install --editable '.[test]'
 	@touch $@
 

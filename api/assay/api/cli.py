@@ -36,6 +36,7 @@ COMMANDS = {
     "diff": "assay.api.diff_command:diff",
     "explain": "assay.api.run_commands:explain",
     "what-if": "assay.api.run_commands:what_if",
+    "validate": "assay.api.validate_command:validate",
     "laws": "assay.api.scaling_commands:laws",
     "fit": "assay.api.scaling_commands:fit",
     "plan": "assay.api.scaling_commands:plan",

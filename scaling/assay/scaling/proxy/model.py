@@ -1,0 +1,133 @@
+"""A small decoder as they are built now: RMSNorm, rotary positions, QK norm, SwiGLU or ReLU^2.
+
+Widths scale by muP (Yang et al. 2022, arXiv 2203.03466) so that one learning rate serves every
+size: hidden matrices start with variance 1/fan_in and are moved by Muon, whose step has a spectral
+norm that does not hang on the width; the read-out starts at zero and is divided by the width over
+the base width; heads have one width everywhere, so attention needs no correction.
+
+Documents are packed one behind the other; a token sees its own document's earlier tokens only.
+"""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from assay.scaling.architecture import Shape
+from assay.scaling.proxy.kernels import Turn, normed, normed_and_turned
+from assay.scaling.proxy.ladder import BASE_WIDTH
+
+EMBEDDING_STD = 0.02
+ROTARY_BASE = 10_000.0  # Su et al. 2021, arXiv 2104.09864
+
+
+class Decoder(nn.Module):
+    """Tokens in, logits out: shapes (batch, sequence) and (batch, sequence, vocabulary)."""
+
+    cosine: Tensor
+    sine: Tensor
+
+    def __init__(self, shape: Shape, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embedding = nn.Embedding(shape.vocabulary, shape.width)
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.readout = None if shape.tied else linear(shape.width, shape.vocabulary)
+        cosine, sine = rotations(shape.sequence, shape.head_width)
+        self.register_buffer("cosine", cosine, persistent=False)
+        self.register_buffer("sine", sine, persistent=False)
+        self.start(generator)
+
+    @torch.no_grad()
+    def start(self, generator: torch.Generator | None) -> None:
+        """The same weights for the same generator, whatever the device."""
+        nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD, generator=generator)
+        for block in cast("list[Block]", self.blocks):
+            for name, matrix in block.matrices():
+                if name in ("out", "down"):  # a block begins as the identity
+                    nn.init.zeros_(matrix)
+                else:
+                    nn.init.normal_(matrix, std=matrix.shape[1] ** -0.5, generator=generator)
+        if self.readout is not None:
+            nn.init.zeros_(self.readout.weight)
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.logits(self.hidden(tokens, mask))
+
+    def hidden(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The last layer's output, normed. `mask` is what `document_mask` gives; None: causal."""
+        length = tokens.shape[1]
+        x = normed(self.embedding(tokens))
+        turn = (self.cosine[:length], self.sine[:length])
+        for block in self.blocks:
+            x = block(x, turn, mask)
+        return normed(x)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        weight = self.embedding.weight if self.readout is None else self.readout.weight
+        return F.linear(hidden, weight) * (BASE_WIDTH / self.shape.width)
+
+
+class Block(nn.Module):
+    """Attention, then a feed-forward, each added to what came in."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        width, inner = shape.width, shape.feedforward
+        self.heads, self.head = shape.heads, shape.head_width
+        self.query, self.key = linear(width, width), linear(width, width)
+        self.value, self.out = linear(width, width), linear(width, width)
+        self.gate = linear(width, inner) if shape.gated else None
+        self.up, self.down = linear(width, inner), linear(inner, width)
+
+    def matrices(self) -> list[tuple[str, nn.Parameter]]:
+        """The hidden matrices, by their names."""
+        names = ("query", "key", "value", "out", "gate", "up", "down")
+        return [(n, getattr(self, n).weight) for n in names if getattr(self, n) is not None]
+
+    def forward(self, x: Tensor, turn: Turn, mask: Tensor | None) -> Tensor:
+        x = x + self.attention(normed(x), turn, mask)
+        return x + self.feedforward(normed(x))
+
+    def attention(self, x: Tensor, turn: Turn, mask: Tensor | None) -> Tensor:
+        batch, length, width = x.shape
+        split = (batch, length, self.heads, self.head)
+        query, key = (
+            normed_and_turned(part(x).view(split), turn) for part in (self.query, self.key)
+        )
+        value = self.value(x).view(split)
+        mixed = F.scaled_dot_product_attention(
+            query.transpose(1, 2),
+            key.transpose(1, 2),
+            value.transpose(1, 2),
+            attn_mask=None if mask is None else mask.to(value.dtype),
+            is_causal=mask is None,
+        )
+        return cast(Tensor, self.out(mixed.transpose(1, 2).reshape(batch, length, width)))
+
+    def feedforward(self, x: Tensor) -> Tensor:
+        if self.gate is None:
+            return cast(Tensor, self.down(F.relu(self.up(x)).square()))
+        return cast(Tensor, self.down(F.silu(self.gate(x)) * self.up(x)))
+
+
+def linear(wide: int, out: int) -> nn.Linear:
+    return nn.Linear(wide, out, bias=False)
+
+
+def rotations(length: int, head: int) -> Turn:
+    """Cosines and sines, (length, 1, head / 2)."""
+    speeds = ROTARY_BASE ** (-torch.arange(0, head, 2, dtype=torch.float64) / head)
+    angles = torch.outer(torch.arange(length, dtype=torch.float64), speeds)[:, None, :]
+    return angles.cos().float(), angles.sin().float()
+
+
+def document_mask(tokens: Tensor, begin: int) -> Tensor:
+    """(batch, 1, sequence, sequence): 0 where the row's token sees the column's, else -inf.
+    Documents begin with the token `begin`. As numbers, because of a mask of truths attention
+    makes numbers in every layer."""
+    document = (tokens == begin).cumsum(1)
+    same = (document[:, :, None] == document[:, None, :]).tril_()
+    mask = torch.zeros(same.shape, device=tokens.device)
+    return mask.masked_fill_(same.logical_not_(), -torch.inf)[:, None]

@@ -1,0 +1,139 @@
+"""The model and its optimiser: what a token sees, what a step is, what a width changes."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="trainings need the extra 'proxy'")
+
+from assay.scaling.architecture import count
+from assay.scaling.proxy import kernels, ladder, optimise
+from assay.scaling.proxy.model import Decoder, document_mask
+from assay.scaling.proxy.optimise import Muon, Optimisers, schedule
+
+WIDTHS = (64, 128, 256)
+
+
+def model(size="100K", sequence=32, **more):
+    shape = ladder.shape(size, sequence, 257, **more)
+    made = Decoder(shape, torch.Generator().manual_seed(0))
+    with torch.no_grad():  # away from the start, where blocks are the identity
+        for parameter in made.parameters():
+            if not parameter.any():
+                parameter.normal_(0, 0.02, generator=torch.Generator().manual_seed(1))
+    return made
+
+
+def tokens(*documents):
+    return torch.tensor([[t for d in documents for t in (256, *d)]])
+
+
+@pytest.mark.parametrize("size", ladder.LADDER)
+def test_sizes_have_the_parameters_that_their_names_say(size):
+    shape = ladder.shape(size, 512, 257)
+    named = float(size[:-1]) * (1e6 if size.endswith("M") else 1e3)
+    assert abs(count(shape).non_embedding / named - 1) < 0.08
+    if size in ("100K", "1M", "4M"):
+        made = sum(p.numel() for p in Decoder(shape).parameters())
+        assert made == count(shape).total - count(shape).norms  # norms have no gains
+
+
+@pytest.mark.parametrize("more", [{}, {"feedforward": "relu2"}, {"tied": True}])
+def test_a_token_sees_its_own_documents_past_and_nothing_else(more):
+    net = model(**more)
+    plain = tokens([1, 2, 3], [4, 5, 6, 7])
+    found = net(plain, document_mask(plain, 256))
+    other = tokens([9, 8, 7], [4, 5, 6, 99])
+    changed = net(other, document_mask(other, 256))
+    assert torch.equal(found[:, 4:8], changed[:, 4:8])  # another document before, a later token
+    assert not torch.allclose(found[:, 8], changed[:, 8])
+    alone = tokens([4, 5, 6, 7])
+    assert torch.allclose(found[:, 4:], net(alone, document_mask(alone, 256)), atol=1e-5)
+    assert torch.allclose(net(alone), net(alone, document_mask(alone, 256)), atol=1e-5)
+
+
+def test_tied_models_have_one_matrix_for_both_ends():
+    net = model(tied=True)
+    counted = count(net.shape)
+    assert sum(p.numel() for p in net.parameters()) == counted.total - counted.norms
+
+
+def test_muon_takes_the_steps_of_torchs_own():
+    chance = torch.Generator().manual_seed(0)
+    for shape in ((64, 64), (64, 160), (160, 64)):
+        ours = torch.nn.Parameter(torch.randn(shape, generator=chance))
+        theirs = torch.nn.Parameter(ours.detach().clone())
+        steps = (Muon([ours], 0.02, 0.1), torch.optim.Muon([theirs], 0.02, 0.1))
+        for _ in range(3):
+            ours.grad = torch.randn(shape, generator=chance)
+            theirs.grad = ours.grad.clone()
+            for one in steps:
+                one.step()
+        moved = (ours - theirs).norm() / (0.02 * 3 * min(shape) ** 0.5)
+        assert moved < 0.02  # theirs works in bf16, of 8 bits
+
+
+def test_the_schedule_rises_stays_and_falls():
+    shares = [schedule(step, 100) for step in range(100)]
+    assert shares[0] == 1 / 5 and shares[4] == 1.0 == shares[69] and shares[-1] < 0.05
+    assert all(b <= a for a, b in pairwise(shares[69:]))
+    assert min(shares) > 0 and schedule(0, 1) > 0
+
+
+def sizes_of_activations(width, steps, scaled):
+    """Root mean square of the last hidden layer and of the logits' change, after some steps."""
+    shape = ladder.shape("100K", 32, 257)
+    heads = max(1, width // 64)
+    wide = {"width": width, "heads": heads, "kv_heads": heads, "feedforward": width * 8 // 3}
+    shape = replace(shape, **wide)
+    net = Decoder(shape, torch.Generator().manual_seed(0))
+    rate = 0.02 if scaled else 0.02 * (width / 64)  # as if steps grew with the width
+    both = Optimisers(net, rate, 0.0)
+    chance = np.random.default_rng(0)
+    given = torch.from_numpy(chance.integers(0, 256, (4, 33)))
+    before = net.logits(net.hidden(given[:, :-1])).detach()
+    for _ in range(steps):
+        found = net(given[:, :-1])
+        torch.nn.functional.cross_entropy(found.flatten(0, 1), given[:, 1:].flatten()).backward()
+        both.step(1.0)
+    with torch.no_grad():
+        x = kernels.normed(net.embedding(given[:, :-1]))
+        branch = net.blocks[0].attention(x, (net.cosine[:32], net.sine[:32]), None)
+        change = net.logits(net.hidden(given[:, :-1])) - before
+    return float(branch.square().mean().sqrt()), float(change.square().mean().sqrt())
+
+
+def test_coordinates_do_not_hang_on_the_width():
+    """muP's check: after a few steps activations and logits move alike at every width."""
+    found = np.array([sizes_of_activations(width, 4, True) for width in WIDTHS])
+    slopes = np.polyfit(np.log(WIDTHS), np.log(found), 1)[0]
+    assert (np.abs(slopes) < 0.2).all(), slopes
+    unscaled = np.array([sizes_of_activations(width, 4, False) for width in WIDTHS])
+    assert np.polyfit(np.log(WIDTHS), np.log(unscaled), 1)[0].max() > 0.5
+
+
+def test_adam_share_is_what_the_optimisers_use():
+    both = Optimisers(model(), 0.02, 0.0)
+    assert both.peaks == (0.02, 0.02 * optimise.ADAM_SHARE)
+
+
+def test_derivatives_by_hand_are_those_of_the_plain_functions():
+    chance = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 7, 2, 64, generator=chance)
+    turn = model().cosine[:7], model().sine[:7]
+    pull = torch.randn(3, 7, 2, 64, generator=chance)
+    for by_hand, plain in (
+        (kernels.normed, lambda x: torch.nn.functional.rms_norm(x, (64,), eps=1e-6)),
+        (lambda x: kernels.normed_and_turned(x, turn),
+         lambda x: kernels.turned(torch.nn.functional.rms_norm(x, (64,), eps=1e-6), turn)),
+    ):  # fmt: skip
+        found = []
+        for function in (by_hand, plain):
+            given = x.clone().requires_grad_(True)
+            out = function(given)
+            (out * pull).sum().backward()
+            found.append((out.detach(), given.grad))
+        assert torch.allclose(found[0][0], found[1][0], atol=1e-6)
+        assert torch.allclose(found[0][1], found[1][1], atol=1e-6)

@@ -1,0 +1,188 @@
+"""The loop closed on made-up text: a good subset, a bad one, and one that is no different."""
+
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+pytest.importorskip("torch", reason="trainings need the extra 'proxy'")
+
+from assay.api import cli
+from assay.scaling.reading import read
+from assay.selectors import storage
+from assay.selectors.selection import select
+from assay.selectors.spec import Spec
+
+ROOT = Path(__file__).parents[2]
+QUICK = ["--sizes", "100K", "--tokens", "8000", "--sequence", "64", "--batch", "4"]
+QUICK += ["--threads", "1", "--device", "cpu", "--target-bytes", "10000"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, rows_of, shards_of):
+    """A corpus of four topics, held-out text of one, and selections: good, and of a wrong topic."""
+    folder = tmp_path_factory.mktemp("loop")
+    raw = shards_of(folder / "raw", rows_of(2400), shards=2, group=200)
+    for topic in ("sums", "law"):
+        texts = [row for row in rows_of(3200)[2400:] if row["topic"] == topic]
+        half = len(texts) // 2
+        for name, some in (("train", texts[:half]), ("test", texts[half:])):
+            shards_of(folder / f"{topic}-{name}", some, shards=1, group=100)
+    for topic in ("sums", "law"):
+        target = (str(folder / f"{topic}-train"),)
+        spec = Spec("dsir", (str(raw),), "300docs", str(folder / f"of-{topic}"), {"t": target})
+        select(spec)
+    return folder
+
+
+def validated(made, out, subset, *words):
+    asked = ["validate", "--subset", made / subset, "--raw", made / "raw", "--out", out]
+    asked += ["--target", made / "sums-test", *QUICK, *words]
+    return cli.run([str(word) for word in asked])
+
+
+def verdicts(out):
+    document = json.loads((out / "report.json").read_text())
+    return {one["control"]: one for one in document["comparisons"]}
+
+
+def test_a_good_subset_wins_and_a_second_uniform_sample_is_no_different(made, tmp_path):
+    out = tmp_path / "good"
+    assert validated(made, out, "of-sums", "--arms", "uniform,uniform-2,cost,full,matched",
+                     "--group-by", "topic") == 0  # fmt: skip
+    found = verdicts(out)
+    assert found["uniform"]["verdict"] == "better"
+    assert found["uniform"]["gain"]["t"]["low"] > 0
+    assert found["uniform"]["effective_data"]["value"] > 1
+    # Matched by topic and length, a sample is as good as the selection.
+    assert found["matched"]["gain"]["mean"] < 0.5 * found["uniform"]["gain"]["mean"]
+    arms = {row["arm"]: row for row in json.loads((out / "report.json").read_text())["arms"]}
+    assert arms["cost"]["tokens"] > arms["uniform"]["tokens"] == arms["subset"]["tokens"]
+    page = (out / "report.html").read_text()
+    assert page.count("<svg") == 2 and "the subset is better than uniform" in page
+
+
+def test_a_subset_of_the_wrong_topic_is_reported_worse(made, tmp_path):
+    out = tmp_path / "bad"
+    assert validated(made, out, "of-law", "--arms", "uniform") == 0
+    assert verdicts(out)["uniform"]["verdict"] == "worse"
+
+
+def test_a_uniform_sample_is_no_different_from_another(made, tmp_path):
+    spec = Spec("uniform", (str(made / "raw"),), "300docs", str(tmp_path / "any"), seed=5)
+    select(spec)
+    assert validated(made, tmp_path / "out", tmp_path / "any", "--arms", "uniform,uniform-2") == 0
+    assert {one["verdict"] for one in verdicts(tmp_path / "out").values()} == {"no difference"}
+
+
+def test_a_finished_study_trains_nothing_again_and_its_rows_are_runs(made, tmp_path, capsys):
+    out = tmp_path / "twice"
+    questions = [
+        {"prompt": "The total of the apples", "choices": ["equals seven", "statute"], "answer": 0}
+    ]
+    asked = tmp_path / "questions.jsonl"
+    asked.write_text("\n".join(json.dumps(one) for one in questions))
+    words = ("--arms", "uniform", "--seeds", "2", "--choices", asked, "--json")
+    assert validated(made, out, "of-sums", *words) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert first["comparisons"][0]["choices"]["gain"] > 0
+    assert 0 < first["arms"][0]["correct_prob"] < 1
+    stamps = {path: path.stat().st_mtime_ns for path in (out / "trainings").iterdir()}
+    assert validated(made, out, "of-sums", *words) == 0
+    assert json.loads(capsys.readouterr().out) == first
+    assert {path: path.stat().st_mtime_ns for path in (out / "trainings").iterdir()} == stamps
+    runs = read(out / "runs.csv")
+    assert len(runs) == 4 and runs.conventions.loss == "bits/byte"
+    assert runs.conventions.params == "non-embedding"
+    assert validated(made, out, "of-law", *words) == 2  # another subset, the same folder
+    assert "another study" in capsys.readouterr().err
+    with storage.lock(str(out)):
+        assert validated(made, out, "of-sums", *words) == 75  # another process trains here
+
+
+def test_what_cannot_be_carried_out_is_said_in_a_line(made, tmp_path, capsys):
+    def refused(code, word, *words, subset="of-sums"):
+        assert validated(made, tmp_path / "no", subset, *words) == code
+        told = capsys.readouterr().err
+        assert word in told and "Traceback" not in told and "bug" not in told, told
+
+    refused(2, "no GPU", "--device", "cuda")
+    refused(2, "the ladder is", "--sizes", "3M")
+    refused(2, "no arm", "--arms", "random")
+    refused(2, "above 0", "--learning-rates", "0.5,fast")
+    refused(3, "tokens", "--batch", "4000", "--arms", "uniform")
+    refused(3, "manifest", subset="nowhere")
+    refused(2, "local folder", "--out", "s3://bucket/proof")
+    refused(2, "one size has no trend", "--at-params", "1e9")
+    (tmp_path / "bad.jsonl").write_text('{"prompt": "Why?", "choices": ["a"], "answer": 3}')
+    refused(2, "none of 1 choices", "--choices", tmp_path / "bad.jsonl")
+
+
+def test_a_target_that_stands_in_the_corpus_is_refused(made, tmp_path, capsys):
+    asked = ["validate", "--subset", made / "of-sums", "--raw", made / "raw", "--out", tmp_path]
+    asked += ["--target", made / "of-sums" / "part-00000.parquet", *QUICK, "--arms", "uniform"]
+    assert cli.run([str(word) for word in asked]) == 3
+    assert "13 words in a row" in capsys.readouterr().err
+
+
+def test_a_target_that_stands_there_in_part_is_left_out_in_part(made, tmp_path, capsys):
+    held = pq.read_table(made / "sums-test" / "shard-000.parquet", columns=["text"])
+    known = pq.read_table(made / "of-sums" / "part-00000.parquet", columns=["text"])
+    held = held.slice(0, 60)
+    pq.write_table(pa.concat_tables([held, known.slice(0, 20)]), tmp_path / "mixed.parquet")
+    asked = ["validate", "--subset", made / "of-sums", "--raw", made / "raw"]
+    asked += ["--out", tmp_path / "out", "--target", tmp_path / "mixed.parquet", *QUICK]
+    asked += ["--arms", "uniform", "--seeds", "1", "--json"]
+    assert cli.run([str(word) for word in asked]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["target"]["leaking"] >= 3
+    assert any("left out" in one for one in document["warnings"])
+
+
+def test_trainings_are_kept_in_mlflow_too(made, tmp_path, monkeypatch, capsys):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "false")
+    words = ("--arms", "uniform", "--mlflow", str(tmp_path / "no"))
+    assert validated(made, tmp_path / "not", "of-sums", *words) == 2
+    assert "--mlflow" in capsys.readouterr().err
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    store = str(tmp_path / "tracking")
+    words = ("--arms", "uniform", "--seeds", "1", "--mlflow", store)
+    assert validated(made, tmp_path / "out", "of-sums", *words) == 0
+    mlflow.set_tracking_uri(store)
+    experiment = mlflow.get_experiment_by_name("assay-validate")
+    runs = mlflow.MlflowClient().search_runs([experiment.experiment_id])
+    assert {run.data.params["arm"] for run in runs} == {"subset", "uniform"}
+    assert all(run.data.metrics["bits_per_byte"] > 0 for run in runs)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_on_real_text_with_a_hard_target(tmp_path, capsys):
+    """The pool's textbook domain is hard to tell apart: 1M models, three seeds."""
+    shared = Path(os.environ.get("ASSAY_SHARED", ROOT.parent / "shared")) / "data" / "pool"
+    if not shared.exists():
+        pytest.skip("the pool is not in this checkout; set ASSAY_SHARED to its folder")
+    held = pq.read_table(shared / "targets" / "heldout_textbook.parquet")
+    for part in ("train", "test"):
+        some = held.filter(pc.equal(held["split"], part)).drop_columns(["split"])
+        pq.write_table(some, tmp_path / f"{part}.parquet")
+    raw = tuple(sorted(str(path) for path in shared.glob("*.parquet")))
+    near = {"t": (str(tmp_path / "train.parquet"),)}
+    far = {"t": (str(shared / "targets" / "heldout_wiki_zh.parquet"),)}
+    select(Spec("dsir", raw, "2MB", str(tmp_path / "good"), near))
+    select(Spec("dsir", raw, "2MB", str(tmp_path / "wrong"), far))
+    select(Spec("uniform", raw, "2MB", str(tmp_path / "any"), seed=77))
+    found = {}
+    for subset in ("good", "wrong", "any"):
+        words = ["validate", "--subset", tmp_path / subset, "--out", tmp_path / f"of-{subset}"]
+        words += ["--raw", *raw, "--target", tmp_path / "test.parquet", "--sizes", "1M"]
+        words += ["--arms", "uniform", "--tokens", "200000", "--sequence", "256"]
+        words += ["--target-bytes", "60000", "--device", "cpu", "--group-by", "domain"]
+        assert cli.run([str(word) for word in words]) == 0
+        found[subset] = verdicts(tmp_path / f"of-{subset}")["uniform"]["verdict"]
+    assert found == {"good": "better", "wrong": "worse", "any": "no difference"}
