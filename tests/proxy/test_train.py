@@ -138,6 +138,11 @@ def test_batches_in_parts_are_the_same_batches():
     assert np.allclose(curve(0), curve(2), atol=2e-4) and np.allclose(curve(0), curve(4), atol=2e-4)
 
 
+def test_half_precision_follows_single_precision():
+    half, single = (losses(replace(QUICK, bf16=bf16)) for bf16 in (True, False))
+    assert np.allclose(half, single, atol=0.05) and half != single
+
+
 def test_a_seed_repeats_itself_and_another_does_not():
     one, same, other = (losses(replace(QUICK, seed=seed)) for seed in (0, 0, 1))
     assert one == same and one != other
