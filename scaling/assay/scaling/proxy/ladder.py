@@ -11,7 +11,7 @@ from assay.scaling.architecture import Shape, count
 from assay.scaling.proxy.errors import BadTraining
 
 HEAD = _WIDE_HEAD // 2  # the widest head that gives the 1M model two of them
-BASE_WIDTH = 128  # of the 1M model, on which learning rates were tuned
+BASE_WIDTH = 128  # of the 1M model: learning rates are meant for it
 BATCH_PARAMS, BATCH_SEQUENCES, BATCH_SEQUENCE = 108e6, 160, 2048
 TOKENS_PER_PARAMETER = 20.0  # Hoffmann et al. 2022, arXiv 2203.15556
 LEAST_STEPS = 150  # fewer leave nothing between warm-up and decay
