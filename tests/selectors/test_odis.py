@@ -57,6 +57,17 @@ def test_directions_are_uncorrelated_and_documents_are_kept_once(select, tmp_pat
     assert made.content["cut"]["overlap"]["mean"] < 0.2
 
 
+def test_the_report_shows_what_the_directions_are_made_of(select, tmp_path):
+    select("o")
+    found = json.loads((tmp_path / "o" / "report.json").read_text())["directions"]
+    assert len(found["loadings"]) == 4 and len(found["loadings"][0]) == len(found["columns"])
+    assert {tail["name"][:3] for tail in found["tails"]} == {"pc1", "pc2", "pc3", "pc4"}
+    page = (tmp_path / "o" / "report.html").read_text()
+    assert "Loadings of the directions" in page and "Overlap of the ends" in page
+    select("average", along="average")
+    assert "Overlap of the ends" not in (tmp_path / "average" / "report.html").read_text()
+
+
 def test_without_a_target_there_are_ten_columns(select, tmp_path):
     select("with")
     select("without", target_too=False)

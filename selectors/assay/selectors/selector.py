@@ -124,6 +124,16 @@ class Explains(Protocol):
         ...
 
 
+@runtime_checkable
+class Portrays(Protocol):
+    """A scorer that scores along several directions, and can say what they are made of."""
+
+    def portrait(self, /) -> dict[str, Any]:
+        """Plain JSON values: `columns` and `directions`, each with a name; `loadings`: a row for
+        each direction with a number for each column."""
+        ...
+
+
 class Read(Protocol):
     """Reads a document of the corpus again."""
 

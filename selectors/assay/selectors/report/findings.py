@@ -22,7 +22,7 @@ from assay.selectors.report.repeats import Repeats
 from assay.selectors.report.surveys import LENGTH_EDGES, Detail, Survey
 from assay.selectors.report.texts import Excerpts, Texts
 from assay.selectors.report.values import SIDES, SIZES, rounded, sized
-from assay.selectors.selector import Explains, Fold, Scorer
+from assay.selectors.selector import Explains, Fold, Portrays, Scorer
 
 FORMAT = "assay.report/1"
 GROUPS_SHOWN = 30
@@ -45,12 +45,23 @@ def find(outcome: Outcome, fold: Fold) -> dict[str, Any]:
         "scores": _scores(outcome.scorer, survey, detail),
         "lengths": _lengths(survey, passages),
         "groups": _groups(outcome, survey, detail.groups),
+        "directions": _directions(outcome),
         "divergence": divergence(outcome.scorer, texts, fold),
         "ngrams": _ngrams(outcome, texts.sample),
         "duplicates": _duplicates(survey, detail),
         "target_documents": _leaks(passages, texts.leaks),
         "examples": _examples(outcome),
     }
+
+
+def _directions(outcome: Outcome) -> dict[str, Any] | None:
+    """What the directions of a scorer are made of, and how much their tops have in common."""
+    if not isinstance(outcome.scorer, Portrays):
+        return None
+    cut = outcome.rule.describe()
+    tails = [{"name": name, "spent": rule["spent"], "limit": rule["limit"], "unit": rule["unit"]}
+             for name, rule in cut.get("any_of", {}).items()]  # fmt: skip
+    return outcome.scorer.portrait() | {"tails": tails, "overlap": cut.get("overlap")}
 
 
 def _examples(outcome: Outcome) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from assay.selectors.report import charts, words
 from assay.selectors.report.alarms import Check
 from assay.selectors.report.charts import Axis, Series, Share
 from assay.selectors.report.findings import GROUPS_SHOWN
+from assay.selectors.report.heat import heat
 from assay.selectors.report.svg import STYLE
 from assay.selectors.report.values import SIDES, SIZES
 
@@ -36,6 +37,8 @@ def page(found: Mapping[str, Any], checks: list[Check]) -> str:
         alike=all_alike(found),
         scores=charts.distributions(*score_axis(found), width=720),
         lengths=charts.distributions(*length_axis(found), width=720),
+        loadings=loadings(found["directions"]),
+        overlaps=overlaps(found["directions"]),
         style=Markup(STYLE),
     )
 
@@ -126,6 +129,7 @@ def rows(found: Mapping[str, Any], most: int) -> list[Share]:
     return [*listed[:most], Share("all others", corpus, kept, lift)]
 
 
+FULL_OVERLAP = 0.1  # a tenth in common, five times chance at 2 %, has the full colour
 SHARE = "share_of_tokens"
 ZERO = {SHARE: 0.0}
 
@@ -137,6 +141,36 @@ def row(name: str, group: Mapping[str, Any]) -> Share:
         f"{kept['tokens']:,} of {corpus['tokens']:,} tokens"
     )
     return Share(words.clean(name), corpus[SHARE], kept[SHARE], group["lift"], detail)
+
+
+def loadings(directions: Mapping[str, Any] | None) -> Markup | None:
+    """Which columns a direction is made of."""
+    if not directions or not directions["loadings"]:
+        return None
+    names = [one["name"] + (" *" if one["contrast"] else "") for one in directions["directions"]]
+    columns = [column["name"] for column in directions["columns"]]
+    return heat("Loadings of the directions", names, columns, directions["loadings"], loading)
+
+
+def overlaps(directions: Mapping[str, Any] | None) -> Markup | None:
+    """Which part of the top of one end stands in the top of another."""
+    if not directions or not directions["overlap"] or len(directions["tails"]) < 2:
+        return None
+    names = [tail["name"] for tail in directions["tails"]]
+    part = [[0.0 if i == j else value for j, value in enumerate(row)]
+            for i, row in enumerate(directions["overlap"]["part"])]  # fmt: skip
+    return heat("Overlap of the ends", names, names, part, overlap, FULL_OVERLAP)
+
+
+def loading(value: float) -> str:
+    """+.51; nothing where it is too small to count."""
+    if abs(value) < 0.1:
+        return ""
+    return f"{value:+.2f}".replace("0.", ".", 1).replace("-", "\N{MINUS SIGN}")
+
+
+def overlap(value: float) -> str:
+    return words.percent(value) if value >= 0.0005 else ""
 
 
 def all_alike(found: Mapping[str, Any]) -> bool:
