@@ -22,6 +22,7 @@ from assay.scaling.influence.errors import (
     IdsDoNotMatch,
     TooFewItems,
 )
+from assay.selectors import storage
 
 Items = npt.NDArray[np.int64]  # from 1; 0 is no item
 Places = npt.NDArray[np.int64]
@@ -187,11 +188,10 @@ def joined(sequences: Sequences, prompts: Prompts) -> tuple[Sequences, Prompts]:
 
 
 def opened(path: str) -> pa.Table:
+    """The whole table, local or in an object store. Raises NotFound, BadSequences."""
     try:
-        return pq.read_table(path)
-    except FileNotFoundError as cause:
-        raise BadSequences(f"{path}: there is no such file") from cause
-    except (OSError, pa.ArrowException) as cause:
+        return pq.read_table(pa.BufferReader(storage.read_bytes(path)))
+    except pa.ArrowException as cause:
         raise BadSequences(f"{path}: not a Parquet file that can be read: {cause}") from cause
 
 

@@ -31,13 +31,14 @@ ALIKE = 16  # batches among which sequences of one length are put together, so l
 @dataclass(frozen=True)
 class TrainSpec:
     """DEALRec's published settings but for `patience`: its code trains 200 epochs and keeps the
-    last; here the best is kept, and 10 epochs without a better one are the end."""
+    last; here the best is kept, and 10 looks without a better one are the end."""
 
     model: SasRecSpec = field(default_factory=SasRecSpec)
     learning_rate: float = 1e-3
     batch: int = 500
     epochs: int = 200
-    patience: int = 10
+    look: int = 1  # epochs between looks at the validation
+    patience: int = 10  # looks
     seed: int = 42
 
 
@@ -90,18 +91,20 @@ def carried_out(
     optimiser = torch.optim.Adam(model.parameters(), spec.learning_rate)
     watched = looked_at(later, spec.seed)
     epochs: list[Epoch] = []
-    best, kept = 0, copy.deepcopy(model.state_dict())
+    best, kept = Epoch(0, math.nan, -1.0), copy.deepcopy(model.state_dict())
     for number in range(1, spec.epochs + 1):
         loss = one_epoch(model, optimiser, spec, sequences, number)
+        if number % spec.look and number < spec.epochs:
+            continue
         found = float(measured(model, history, later, watched).ndcg.mean())
         epochs.append(Epoch(number, loss, found))
         tell(f"epoch {number}: loss {loss:.4f}, NDCG@{TOP} {found:.5f}")
-        if best == 0 or found > epochs[best - 1].ndcg:
-            best, kept = number, copy.deepcopy(model.state_dict())
-        if number - best >= spec.patience:
+        if found > best.ndcg:
+            best, kept = epochs[-1], copy.deepcopy(model.state_dict())
+        if number - best.number >= spec.patience * spec.look:
             break
     model.load_state_dict(kept)
-    return Trained(model.eval(), tuple(epochs), best)
+    return Trained(model.eval(), tuple(epochs), best.number)
 
 
 def one_epoch(
