@@ -1,33 +1,41 @@
 """DEALRec on Amazon Games: few sequences by influence and effort, against as many drawn evenly.
 
-    python benchmarks/dealrec.py --data FOLDER [--seeds 5] [--budget 1024] [--over matrix]
+    assay prune-sequences --sequences FOLDER/sequential_train.parquet \\
+        --valid FOLDER/sequential_valid.parquet --prompts FOLDER/train_samples.parquet \\
+        --prompt-column history_titles --answer-column target_title --budget 1024 \\
+        --epochs 6 --effort-bytes 128 --threads 1 --out games.parquet
+    python benchmarks/dealrec.py --data FOLDER --scores games.scores.parquet [--seeds 5]
 
 FOLDER holds the tables of the published split (8:1:1 by global time): sequential_train,
-sequential_valid and sequential_test with `user` and `items`, train_samples with `user`,
-`history_titles` and `target_title`, all .parquet. Scores come from one surrogate. A SASRec is then
-trained on each arm's sequences, from the same first weights for the same seed, and asked for
-what users do in the test split: recall and NDCG at 10 of all items but those the user has had.
-The best epoch is the one that is best on the validation split. Intervals are Student's over seeds
-of the differences from `uniform` by seed, 95 %. Prints JSON, and progress on stderr.
+sequential_valid and sequential_test with `user` and `items`, all .parquet. The scores are those of
+one surrogate. A SASRec is then trained on each arm's sequences, from the same first weights for
+the same seed, and asked for what users do in the test split: recall and NDCG at 10 of all items
+but those that the user has had. The epoch that is best on the validation split is the one that is
+measured. Intervals are Student's over seeds of the differences from `uniform` by seed, 95 %.
+Prints a row for each training as it ends, then JSON.
 """
 
 import argparse
 import json
-import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from scipy import stats
 
 from assay.scaling.influence.coverage import normalise, stratified
-from assay.scaling.influence.sequences import pruning, surrogate
-from assay.scaling.influence.sequences.effort import EffortSpec
-from assay.scaling.influence.sequences.reading import aligned, appended, read_sequences
-from assay.scaling.influence.sequences.scores import InfluenceSpec
+from assay.scaling.influence.sequences import surrogate
+from assay.scaling.influence.sequences.pruning import PruneSpec
+from assay.scaling.influence.sequences.reading import (
+    Places,
+    Sequences,
+    aligned,
+    appended,
+    read_sequences,
+)
 from assay.scaling.influence.sequences.surrogate import TrainSpec
 from assay.selectors.choice import mix
 
@@ -38,72 +46,60 @@ def main() -> None:
     given = arguments()
     torch.set_num_threads(1)
     folder = Path(given.data)
-    spec = pruning.PruneSpec(
-        given.budget,
-        surrogate=TrainSpec(epochs=given.epochs, patience=4),
-        influence=InfluenceSpec(over=given.over),
-        effort=EffortSpec(sequence=given.sequence),
-    )
-    tables = pruning.Tables(
-        *(str(folder / f"{name}.parquet")
-          for name in ("sequential_train", "train_samples", "sequential_valid")),
-        prompt_column="history_titles", answer_column="target_title",
-    )  # fmt: skip
-    begun = time.perf_counter()
-    sequences, prompts, training, later = pruning.read(spec, tables, tell)
-    scored = pruning.scored(spec, sequences, prompts, training, later, tell)
-    scoring = time.perf_counter() - begun
-    print(json.dumps({"scores": scored.notes, "seconds": scoring}, indent=1), flush=True)
+    every = read_sequences(str(folder / "sequential_train.parquet"))
+    later = {
+        name: read_sequences(str(folder / f"sequential_{name}.parquet"), known=every.known)
+        for name in ("valid", "test")
+    }
+    scores = pq.read_table(given.scores)
+    place = {name: i for i, name in enumerate(every.ids)}
+    sequences = every.take(np.array([place[name] for name in scores["id"].to_pylist()]))
+    valid, test = (aligned(later[name], sequences.ids) for name in ("valid", "test"))
+    history = appended(sequences, valid)
 
-    valid = aligned(later, sequences.ids)
-    test = read_sequences(str(folder / "sequential_test.parquet"), known=sequences.known)
-    test = aligned(test, sequences.ids)
+    begun = time.perf_counter()
     found: dict[str, list[dict[str, float]]] = {}
     for seed in range(given.seeds):
-        for arm, chosen in arms(spec, scored, seed, given.arms.split(",")).items():
-            asked = TrainSpec(epochs=given.subset_epochs, look=10, patience=4, seed=seed)
-            subset = sequences.take(chosen)
+        for arm in given.arms.split(","):
+            subset = sequences.take(chosen(arm, scores, sequences, given, seed))
+            asked = TrainSpec(epochs=given.epochs, look=10, patience=4, seed=seed)
             made = surrogate.trained(asked, subset, sequences, valid)
-            best = surrogate.measured(made.model, appended(sequences, valid), test)
+            best = surrogate.measured(made.model, history, test)
             row = {name: float(getattr(best, name).mean()) for name in MEASURES}
             row |= {"kept": made.best, "items": len(np.unique(subset.items)),
                     "interactions": int(subset.lengths.sum())}  # fmt: skip
             found.setdefault(arm, []).append(row)
-            tell(f"{time.perf_counter() - begun:.0f} s, seed {seed}, {arm}: {row}")
-    print(json.dumps({"arms": summary(found), "users": len(best.places)}, indent=1))
-    print(json.dumps({"runs": found, "seconds": time.perf_counter() - begun}))
+            spent = time.perf_counter() - begun
+            print(f"{spent:.0f} s, seed {seed}, {arm}: {json.dumps(row)}", flush=True)
+    print(json.dumps({"arms": summary(found), "users": int((test.lengths > 0).sum())}, indent=1))
 
 
 def arguments() -> Any:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", required=True)
+    parser.add_argument("--scores", required=True, help="NAME.scores.parquet of the command.")
     parser.add_argument("--budget", type=int, default=1024)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--over", default="matrix")
     parser.add_argument("--arms", default="uniform,dealrec,influence,effort")
-    parser.add_argument("--epochs", type=int, default=12, help="Of the surrogate, at most.")
-    parser.add_argument("--subset-epochs", type=int, default=100, help="Of each arm, at most.")
-    parser.add_argument("--sequence", type=int, default=128, help="Bytes that the LM is shown.")
+    parser.add_argument("--epochs", type=int, default=100, help="At most; one look in ten.")
     return parser.parse_args()
 
 
-def arms(spec: pruning.PruneSpec, scored: Any, seed: int, names: list[str]) -> dict[str, Any]:
-    """The places of each arm's sequences; those of another seed are drawn anew."""
-    again = replace(spec, seed=seed)
-
-    def covering(scores: Any) -> Any:
-        return stratified(normalise(scores, "minmax"), spec.budget, spec.groups, spec.width,
-                          spec.hard_prune, seed, scored.sequences.keys)  # fmt: skip
-
-    order = np.argsort(mix(scored.sequences.keys, seed + 1000), kind="stable")
-    made = {
-        "uniform": lambda: np.sort(order[: spec.budget]),
-        "dealrec": lambda: pruning.choose(again, scored),
-        "influence": lambda: covering(scored.influence),
-        "effort": lambda: covering(scored.effort),
-        "longest": lambda: np.sort(np.lexsort((order, -scored.sequences.lengths))[: spec.budget]),
-    }
-    return {name: made[name]() for name in names}
+def chosen(arm: str, scores: Any, sequences: Sequences, given: Any, seed: int) -> Places:
+    """The places of an arm's sequences; those of another seed are drawn anew."""
+    drawn = mix(sequences.keys, seed + 1000)
+    if arm == "uniform":
+        return np.argsort(drawn, kind="stable")[: given.budget]
+    if arm == "longest":
+        return np.lexsort((drawn, -sequences.lengths))[: given.budget]
+    spec = PruneSpec(given.budget)
+    moved, hard = (
+        normalise(scores[f"score.{name}"].to_numpy(), spec.normalisation)
+        for name in ("influence", "effort")
+    )
+    overall = {"dealrec": moved + spec.effort_weight * hard, "influence": moved, "effort": hard}
+    return stratified(overall[arm], given.budget, spec.groups, spec.width, spec.hard_prune, seed,
+                      sequences.keys)  # fmt: skip
 
 
 def summary(found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
@@ -114,16 +110,12 @@ def summary(found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
         for name in (*MEASURES, "items", "interactions", "kept"):
             values = np.array([row[name] for row in rows])
             said[arm][name] = {"mean": values.mean(), "sd": values.std(ddof=1)}
-            if arm != "uniform" and name in MEASURES:
+            if arm != "uniform" and name in MEASURES and "uniform" in found:
                 away = values - np.array([row[name] for row in found["uniform"]])
                 half = stats.t.ppf(0.975, len(away) - 1) * stats.sem(away)
                 said[arm][name] |= {"difference": away.mean(),
                                     "t": [away.mean() - half, away.mean() + half]}  # fmt: skip
     return said
-
-
-def tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

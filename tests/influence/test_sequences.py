@@ -307,6 +307,7 @@ MISTAKES = [
     (["--budget", "241"], 2, "there are 240 sequences of two items or more with a prompt"),
     (["--budget", "0"], 2, "at least one sequence"),
     (["--out", "chosen"], 2, "ends in .parquet"),
+    (["--steps", "0"], 2, "steps 0"),
     (["--hard-prune", "1"], 2, "to prune in [0, 1)"),
     (["--effort-size", "7B"], 2, "no proxy of size"),
     (["--prompt-column", "text"], 3, "no column 'text'"),

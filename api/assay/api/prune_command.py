@@ -70,6 +70,13 @@ from assay.scaling.reporting import as_json
 @click.option(
     "--effort-tokens", default=2_000_000, show_default=True, help="Bytes that it is trained on."
 )
+@click.option(
+    "--effort-bytes",
+    default=256,
+    show_default=True,
+    type=click.IntRange(8),
+    help="Of each prompt's end with its answer, that it is shown.",
+)
 @click.option("--id-column", default="", metavar="NAME", help="[default: id, else user]")
 @click.option("--items-column", default="items", show_default=True, metavar="NAME")
 @click.option("--prompt-column", default="prompt", show_default=True, metavar="NAME")
@@ -101,7 +108,9 @@ def prune_sequences(out: str, fresh: bool, threads: int, as_document: bool, **gi
     spec = PruneSpec(
         surrogate=TrainSpec(**some("epochs")),
         influence=InfluenceSpec(**some("form", "over", "steps", "repeats", "damping", "scale")),
-        effort=EffortSpec(given.pop("effort_size"), given.pop("effort_tokens")),
+        effort=EffortSpec(
+            given.pop("effort_size"), given.pop("effort_tokens"), given.pop("effort_bytes")
+        ),
         **given,
     )
     content = prune(spec, tables, out, tell, fresh)

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from assay.scaling.errors import ScalingError
+from assay.scaling.influence import coverage, solvers
 from assay.scaling.influence.coverage import Scale, Width, normalise, stratified
 from assay.scaling.influence.errors import BadInfluence, BudgetAboveCorpus
 from assay.scaling.influence.sequences import effort, scores, surrogate
@@ -38,6 +39,8 @@ from assay.scaling.influence.sequences.reading import (
 )
 from assay.scaling.influence.sequences.scores import InfluenceSpec
 from assay.scaling.influence.sequences.surrogate import TrainSpec
+from assay.scaling.proxy import ladder
+from assay.scaling.proxy.tokens import BYTES
 from assay.selectors import storage
 from assay.selectors.choice import mix
 from assay.selectors.errors import OtherSelection
@@ -108,12 +111,23 @@ Tell = Callable[[str], None]
 def prune(spec: PruneSpec, tables: Tables, out: str, tell: Tell, fresh: bool = False) -> Document:
     """Choose, and write it down; the manifest's content."""
     check(spec, tables, out)
+    spec = seeded(spec)
     request = {"spec": asdict(spec), "columns": columns(tables), "inputs": tables.inputs()}
     check_out(out, request, fresh)
     sequences, prompts, training, later = read(spec, tables, tell)
     found = scored(spec, sequences, prompts, training, later, tell)
     chosen = choose(spec, found)
     return write(out, request, found, chosen)
+
+
+def seeded(spec: PruneSpec) -> PruneSpec:
+    """One seed for all: the surrogate, the series and the language model."""
+    return replace(
+        spec,
+        surrogate=replace(spec.surrogate, seed=spec.seed),
+        influence=replace(spec.influence, seed=spec.seed),
+        effort=replace(spec.effort, seed=spec.seed),
+    )
 
 
 # The data ------------------------------------------------------------------------------
@@ -170,17 +184,15 @@ def scored(
     tell: Tell,
 ) -> Scored:
     tell(f"surrogate: {len(training):,} sequences of {len(training.known):,} items")
-    seeded = replace(spec.surrogate, seed=spec.seed)
-    found = surrogate.trained(seeded, training, training, later, tell)
+    found = surrogate.trained(spec.surrogate, training, training, later, tell)
     tell(f"influence: {spec.influence.steps:,} steps of the series, then {len(sequences):,} scores")
-    moved = scores.influence(replace(spec.influence, seed=spec.seed), found.model, sequences)
+    moved = scores.influence(spec.influence, found.model, sequences)
     overall = normalise(moved.scores, spec.normalisation)
     notes = notes_on(found, moved)
     if prompts is None or spec.effort_weight == 0:
         return Scored(sequences, moved.scores, None, overall, notes)
     tell(f"effort: a language model of {spec.effort.tokens:,} bytes, then the answers' gradients")
-    asked = replace(spec.effort, seed=spec.seed)
-    hard = effort.effort(asked, effort.trained(asked, prompts), prompts)
+    hard = effort.effort(spec.effort, effort.trained(spec.effort, prompts), prompts)
     overall = overall + spec.effort_weight * normalise(hard.scores, spec.normalisation)
     return Scored(
         sequences, moved.scores, hard.scores, overall, notes | effort_notes(hard, prompts)
@@ -319,6 +331,11 @@ def check(spec: PruneSpec, tables: Tables, out: str) -> None:
         )
     if not np.isfinite(spec.effort_weight) or spec.effort_weight < 0:
         raise BadInfluence(f"--effort-weight {spec.effort_weight}: 0 or more")
+    # Before minutes of training, what would be refused after them.
+    coverage.check(np.zeros(spec.budget), spec.budget, spec.groups, spec.width, spec.hard_prune)
+    asked = spec.influence
+    solvers.check_series(1, asked.steps, asked.repeats, *asked.constants)
+    ladder.shape(spec.effort.size, spec.effort.sequence, BYTES.vocabulary)
 
 
 def check_out(out: str, request: Document, fresh: bool) -> None:
