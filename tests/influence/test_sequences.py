@@ -1,6 +1,8 @@
 """Sequences and prompts as they are read, the surrogate, effort, and the command as a whole."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -122,6 +124,25 @@ def test_bad_prompts_are_refused_in_words(tmp_path, sequences):
     path.write_text("no Parquet")
     with pytest.raises(errors.BadSequences, match="not a Parquet file"):
         reading.read_prompts(str(path))
+
+
+def test_the_published_games_are_read_and_joined():
+    """Counts are those of DEALRec's Table 1 and of the files' own inventory."""
+    shared = Path(os.environ.get("ASSAY_SHARED", Path(__file__).parents[3] / "shared"))
+    folder = shared / "data" / "recsys" / "dealrec" / "games"
+    if not folder.is_dir():
+        pytest.skip("DEALRec's data are not in this checkout; set ASSAY_SHARED to their folder")
+    every = reading.read_sequences(str(folder / "sequential_train.parquet"))
+    assert (len(every), int(every.lengths.sum())) == (49_156, 299_987)
+    prompts = reading.read_prompts(
+        str(folder / "train_samples.parquet"),
+        prompt_column="history_titles",
+        answer_column="target_title",
+    )
+    sequences, answers = reading.joined(every.usable("games"), prompts)
+    assert len(sequences) == len(answers.ids) == 45_774
+    later = reading.read_sequences(str(folder / "sequential_test.parquet"), known=every.known)
+    assert int((later.lengths > 0).sum()) == 6_523  # with an item that training knows
 
 
 # The surrogate -------------------------------------------------------------------------
