@@ -228,6 +228,14 @@ def test_influence_follows_the_ids_and_not_the_order(model, sequences):
     assert np.allclose(gradient[turned], again, rtol=1e-3, atol=1e-9)
 
 
+def test_a_surrogate_that_is_no_number_is_refused(sequences):
+    model = SasRec(SMALL, ITEMS, torch.Generator().manual_seed(0)).eval()
+    with torch.no_grad():
+        model.blocks[0].up.weight[0, 0] = torch.nan
+    with pytest.raises(errors.NotFinite, match="mean gradient is not finite in the parameter"):
+        scores.influence(scores.InfluenceSpec(steps=2), model, sequences)
+
+
 def test_a_model_in_training_mode_is_refused(sequences):
     model = SasRec(SMALL, ITEMS, torch.Generator()).train()
     with pytest.raises(errors.BadInfluence, match="training mode"):
@@ -256,6 +264,10 @@ def test_effort_is_the_length_of_the_answers_gradient(tables):
         assert abs(found.scores[place] / float(wanted[0]) - 1) < 1e-3
         assert int((targets >= 0).sum()) == len(prompts.answers[place].encode())
     assert found.scores.std() > 0 and np.isfinite(found.nats).all()
+    with torch.no_grad():
+        model.blocks[0].up.weight[0, 0] = torch.nan
+    with pytest.raises(errors.NotFinite, match=r"of 240 answers is not finite, first of the id u"):
+        effort.effort(spec, model, prompts)
     none = reading.Prompts(("x",), ("p",), ("",))
     with pytest.raises(errors.EmptyAnswer, match="id x has an empty answer span"):
         effort.effort(spec, model, none)

@@ -16,6 +16,7 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -271,6 +272,7 @@ def write(out: str, request: Document, found: Scored, chosen: npt.NDArray[np.int
         "request": request,
         "sequences": len(found.sequences),
         "chosen": len(chosen),
+        "versions": {"assay": version("assay"), "torch": version("torch")},
         "output": "sha256:" + hashlib.sha256(data).hexdigest(),
         **found.notes,
     }
