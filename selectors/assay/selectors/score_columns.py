@@ -132,8 +132,7 @@ def of_text(fold: Fold, room: int, gaussian: bool) -> Source:
     sample = fold("raw", empty)
     if not len(sample):
         raise NothingToRead("the corpus holds no text: there is nothing to learn statistics from")
-    learned = surface.learn(sample, fold("target", empty) if fold.targets else None)
-    found = learned(sample.texts(), sample.key)
+    learned, found = surface.learn(sample, fold("target", empty) if fold.targets else None)
     scales = [Scale.of(column, gaussian) for column in found.T]
     kept = tuple(place for place, scale in enumerate(scales) if not scale.constant)
     some = tuple(scales[place] for place in kept)

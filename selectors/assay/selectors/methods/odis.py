@@ -93,7 +93,7 @@ class Odis:
     ] = 0.0
     sample: Annotated[
         int, Field(ge=1, le=1024, description="MiB of raw text that the statistics are learned on")
-    ] = 32
+    ] = 16
     scorer: Annotated[
         Literal["exact", "ridge", "boosting"],
         Field(
