@@ -199,6 +199,7 @@ def told(made: Manifest) -> str:
         f"{display.number(spent['tokens'])} of {display.number(corpus['tokens'])} tokens) "
         f"in {display.duration(run['seconds'])}",
         *told_stages(content["cut"].get("stages", {})),
+        *content.get("appraisal", {}).get("said", ()),
         f"budget {request['budget']}, seed {request['seed']}, digest {made.digest}",
         *(f"warning: {warning}" for warning in content["warnings"]),
         f"subset    {display.place(made.uri('part-*.parquet'))} ({len(content['parts'])})",

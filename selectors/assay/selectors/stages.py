@@ -19,6 +19,9 @@ from assay.selectors.budget import Budget
 from assay.selectors.errors import BadBudget
 from assay.selectors.records import STAGE, Batch, Counts, Floats, Mask, Scored, best
 from assay.selectors.selector import (
+    Appraises,
+    Charge,
+    Charges,
     Explains,
     ExplainsChoice,
     Fold,
@@ -60,6 +63,13 @@ class Chain:
 
     def fit(self, fold: Fold) -> "Stacked":
         return Stacked(tuple((stage, stage.selector.fit(fold)) for stage in self.stages))
+
+    def charge(self, documents: int, size: int) -> Charge:
+        """Of all stages that count theirs."""
+        own = [s.selector.charge(documents, size) for s in self.stages
+               if isinstance(s.selector, Charges)]  # fmt: skip
+        rate = min((one.rate for one in own), default=1.0)
+        return Charge(sum(one.fit for one in own), sum(one.score for one in own), rate)
 
     def choose(self, budget: Budget, fold: Fold) -> Rule:
         rules: tuple[Rule, ...] = ()
@@ -149,6 +159,19 @@ class Stacked:
         for _, scorer in self.parts:
             found |= dict(getattr(scorer, "versions", {}))
         return found
+
+    def appraisal(self, documents: int, size: int) -> dict[str, Any]:
+        """Of all stages, under their names where they are not the last; what they did in all."""
+        own = {stage.name: scorer.appraisal(documents, size) for stage, scorer in self.parts
+               if isinstance(scorer, Appraises)}  # fmt: skip
+        told: dict[str, Any] = {}
+        for name, one in own.items():
+            told |= {name: one} if name else one
+        if own:
+            told["flops"] = sum(one["flops"] for one in own.values())
+            told["said"] = [line for one in own.values() for line in one["said"]]
+            told["checks"] = [check for one in own.values() for check in one["checks"]]
+        return told
 
     def score(self, batch: Batch) -> Floats:
         columns = [np.asarray(scorer.score(batch), np.float64) for _, scorer in self.parts]

@@ -1,0 +1,64 @@
+"""What decides influence, apart from the texts: plain values."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from assay.scaling.architecture import Shape, palm
+from assay.scaling.proxy import ladder
+from assay.scaling.proxy.tokens import BYTES
+
+if TYPE_CHECKING:
+    from assay.scaling.proxy.train import TrainSpec
+
+EPOCHS = 4  # Muennighoff et al. 2023, arXiv 2305.16264: repeats are nearly as good till here
+FORWARD = 2 / 3  # of forward and backward: a forward-mode derivative takes two forward passes
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of `influence` that its gradients hang on, with the seed."""
+
+    size: str
+    tokens: int
+    context: int
+    windows: int
+    checkpoints: int
+    precondition: str
+    damping: float
+    against: str
+    control: str
+    effort: float
+    learning_rate: float
+    seed: int
+
+    def shape(self) -> Shape:
+        return ladder.shape(self.size, self.context, BYTES.vocabulary)
+
+    def training(self, unique: int) -> "TrainSpec":
+        """Of so many different tokens, none is seen more than four times."""
+        from assay.scaling.proxy.train import LEARNING_RATE, TrainSpec
+
+        tokens = max(self.context, min(self.tokens, EPOCHS * unique))
+        rate = self.learning_rate or LEARNING_RATE
+        return TrainSpec(
+            self.size, tokens, seed=self.seed, sequence=self.context, learning_rate=rate
+        )
+
+    def looks(self, steps: int) -> list[int]:
+        """Steps after which the proxy is looked at: evenly over the second half, the end with it."""
+        spread = np.linspace(steps / 2, steps, self.checkpoints + 1)[1:]
+        return sorted({max(1, round(float(step))) for step in spread})
+
+    @property
+    def lengths(self) -> bool:
+        """Whether the length of each document's gradient is asked for."""
+        return self.control == "gradient" or self.effort > 0
+
+    def flops_of_training(self, tokens: float) -> float:
+        return palm(self.shape()) * tokens
+
+    def flops_of_weighing(self, tokens: float) -> float:
+        """Of documents with so many tokens, all checkpoints counted already."""
+        return palm(self.shape()) * tokens * (1.0 if self.lengths else FORWARD)
