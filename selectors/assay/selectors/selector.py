@@ -170,6 +170,15 @@ class Explains(Protocol):
 
 
 @runtime_checkable
+class Examines(Protocol):
+    """A scorer that can say more about a document than there is time for with many of them."""
+
+    def examine(self, batch: Batch, /) -> dict[str, Any]:
+        """Of a batch of one document, for `assay explain` alone: plain JSON values."""
+        ...
+
+
+@runtime_checkable
 class Portrays(Protocol):
     """A scorer that scores along several directions, and can say what they are made of."""
 

@@ -8,7 +8,7 @@ A stage leaves what its method does not rule out; of that, where it is asked for
 own (`keep`) and what reaches a score (`least`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, cast
@@ -22,6 +22,7 @@ from assay.selectors.selector import (
     Appraises,
     Charge,
     Charges,
+    Examines,
     Explains,
     ExplainsChoice,
     Fold,
@@ -164,9 +165,7 @@ class Stacked:
         """Of all stages, under their names where they are not the last; what they did in all."""
         own = {stage.name: scorer.appraisal(documents, size) for stage, scorer in self.parts
                if isinstance(scorer, Appraises)}  # fmt: skip
-        told: dict[str, Any] = {}
-        for name, one in own.items():
-            told |= {name: one} if name else one
+        told = told_by_name(own)
         if own:
             told["flops"] = sum(one["flops"] for one in own.values())
             told["said"] = [line for one in own.values() for line in one["said"]]
@@ -179,12 +178,22 @@ class Stacked:
 
     def explain(self, batch: Batch) -> dict[str, Any]:
         """What the last stage says, and what the others say under their names."""
-        told: dict[str, Any] = {}
-        for stage, scorer in self.parts:
-            if isinstance(scorer, Explains):
-                said = scorer.explain(batch)
-                told |= {stage.name: said} if stage.name else said
-        return told
+        said = {stage.name: scorer.explain(batch) for stage, scorer in self.parts
+                if isinstance(scorer, Explains)}  # fmt: skip
+        return told_by_name(said)
+
+    def examine(self, batch: Batch) -> dict[str, Any]:
+        said = {stage.name: scorer.examine(batch) for stage, scorer in self.parts
+                if isinstance(scorer, Examines)}  # fmt: skip
+        return told_by_name(said)
+
+
+def told_by_name(said: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the last stage says, which has no name, beside what the others say under theirs."""
+    told: dict[str, Any] = {}
+    for name, one in said.items():
+        told |= {name: one} if name else one
+    return told
 
 
 @dataclass(frozen=True)

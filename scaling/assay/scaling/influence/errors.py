@@ -31,3 +31,7 @@ class BudgetAboveCorpus(BadInfluence):
 
 class NotFinite(ScalingError, BadInput):
     """A gradient or a score is not a finite number."""
+
+
+class TooLittleTarget(ScalingError, BadInput):
+    """The target holds too little text for the gradient of its loss."""

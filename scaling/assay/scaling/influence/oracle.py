@@ -7,18 +7,20 @@ arXiv 2002.08484; Xia et al. 2024, arXiv 2402.04333). A step on s changes the ta
 that times the learning rate: a high score is worth training on.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import jvp, vjp
+from torch.func import functional_call, jvp, vjp
 
 from assay.scaling.influence.directional import jvp_losses
 from assay.scaling.influence.distil import correlation
-from assay.scaling.influence.errors import BadInfluence, NotFinite
+from assay.scaling.influence.errors import NotFinite
 from assay.scaling.influence.gradients import (
     Batch,
     alone,
@@ -34,19 +36,26 @@ from assay.scaling.influence.gradients import (
 from assay.scaling.influence.learned import Directions, Proxy, Weighed
 from assay.scaling.influence.recipe import Recipe
 from assay.scaling.influence.solvers import conjugate_gradients
+from assay.scaling.influence.texts import AsWindows
 from assay.scaling.influence.vectors import Params, dot, scaled
-from assay.scaling.influence.windows import Windows, stacks
+from assay.scaling.influence.windows import Windows, stacks, windows
 from assay.scaling.proxy.errors import Diverged
 from assay.scaling.proxy.model import Decoder
 from assay.scaling.proxy.needs import Device
 from assay.scaling.proxy.tokens import BYTES, Packed, joined
 from assay.scaling.proxy.train import Place, Trainer, explained
-from assay.selectors.records import Floats
+from assay.selectors.records import Counts, Floats
+
+if TYPE_CHECKING:
+    from assay.scaling.influence.scorers import Aside
 
 TOGETHER = 8192  # tokens whose activations are held at once
 GRADIENTS = 64_000_000  # numbers in the gradients of single documents that are held at once
 FISHER = 256  # documents that the preconditioner and the mean gradient of the corpus come from
 CG_STEPS, CG_TOLERANCE = 50, 1e-3  # a search direction needs no more: docs/influence.md
+
+EXAMPLES = 64  # documents of the target that an explanation looks at
+NAMED, SHOWN = 3, 160  # of them shown at either end, and characters of each
 
 Advance = Callable[[int], None]
 
@@ -118,12 +127,12 @@ class Lens:
 
     def batches(
         self, documents: Sequence[Windows], tokens: int = TOGETHER
-    ) -> Iterator[tuple[Floats, Batch]]:
+    ) -> Iterator[tuple[Counts, Batch]]:
         """Batches of documents, and where each stands among them."""
         for stack in stacks(documents, tokens, self.together):
             yield stack.places, on(self.device, stack)
 
-    def gradients(self, documents: Sequence[Windows]) -> Iterator[tuple[Floats, Params, Tensor]]:
+    def gradients(self, documents: Sequence[Windows]) -> Iterator[tuple[Counts, Params, Tensor]]:
         """The gradient and the loss of every document."""
         for places, batch in self.batches(documents):
             yield places, *each(self.model, self.params, batch)
@@ -213,12 +222,13 @@ def gauss_newton(lens: Lens, batches: Sequence[Batch], direction: Params) -> Par
         weight = counted / counted.flatten(1).sum(1).clamp(min=1)[:, None, None] / documents
 
         def logits(params: Params, inputs: Tensor = inputs, length: int = length) -> Tensor:
-            return torch.func.functional_call(lens.model, params, (inputs.reshape(-1, length),))
+            rows = (inputs.reshape(-1, length),)
+            return cast(Tensor, functional_call(lens.model, params, rows))
 
-        out, tangent = jvp(logits, (lens.params,), (direction,))
+        out, tangent = cast("tuple[Tensor, Tensor]", jvp(logits, (lens.params,), (direction,)))
         chance = out.softmax(-1)
         moved = chance * (tangent - (chance * tangent).sum(-1, keepdim=True))
-        _, back = vjp(logits, lens.params)
+        back = vjp(logits, lens.params)[1]
         (found,) = back(moved * weight.reshape(-1, length)[..., None])
         total = {name: value + found[name] for name, value in total.items()}
     return total
@@ -282,33 +292,50 @@ class Scale:
         return found if self.recipe.control == "tokens" else found * sizes
 
 
-def weighed(
+def looked_at(
     recipe: Recipe,
     proxy: Proxy,
     directions: Directions,
-    documents: Sequence[Windows],
+    texts: AsWindows,
     sizes: Floats,
     device: Device,
     advance: Advance,
 ) -> Weighed:
-    """Every document under every checkpoint: mean influence and effort."""
-    shape = (len(proxy), len(documents))
-    influence, effort, loss = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    tokens = 0
+    """Documents of the corpus, and those of the target that were held out: the mean over all
+    checkpoints of influence and effort."""
+    every = [*texts.oracle, *texts.held]
     with alone():
-        for checkpoint in range(len(proxy)):
-            scale = Scale.of(recipe, proxy, directions, checkpoint, device.kind)
-            for places, batch in scale.lens.batches(documents):
-                many = torch.from_numpy(sizes[places]).float().to(scale.lens.device)
-                found = scale.weigh(batch, many)
-                for into, values in zip((influence, effort, loss), found, strict=True):
-                    into[checkpoint, places] = values.double().cpu().numpy()
-                tokens += batch[0].numel()
-                advance(batch[0].numel())
+        scales = [
+            Scale.of(recipe, proxy, directions, checkpoint, device.kind)
+            for checkpoint in range(len(proxy))
+        ]
+        influence, effort, loss = weighed(scales, every, advance)
     check_weights(influence)
+    ours = len(texts.oracle)
     return Weighed(
-        influence.mean(0), effort.mean(0), loss[-1], sizes, agreement(influence), tokens
+        influence=influence.mean(0)[:ours],
+        effort=effort.mean(0)[:ours],
+        loss=loss[-1, :ours],
+        bytes=sizes,
+        spread=agreement(influence[:, :ours]),
+        tokens=len(proxy) * sum(document.targets.size for document in every),
+        check=influence.mean(0)[ours:],
     )
+
+
+def weighed(
+    scales: Sequence[Scale], documents: Sequence[Windows], advance: Advance
+) -> tuple[Floats, Floats, Floats]:
+    """Influence, effort and loss, each (checkpoints, documents)."""
+    found = np.zeros((3, len(scales), len(documents)))
+    predicted = np.array([document.predicted for document in documents], np.float32)
+    for checkpoint, scale in enumerate(scales):
+        for places, batch in scale.lens.batches(documents):
+            many = torch.from_numpy(predicted[places]).to(scale.lens.device)
+            for into, values in zip(found, scale.weigh(batch, many), strict=True):
+                into[checkpoint, places] = values.double().cpu().numpy()
+            advance(batch[0].numel())
+    return found[0], found[1], found[2]
 
 
 def check_weights(influence: Floats) -> None:
@@ -327,3 +354,62 @@ def agreement(influence: Floats) -> float:
     ]
     return float(np.mean(pairs)) if pairs else 1.0
 
+
+# After the fit: one document at a time -------------------------------------------------------
+
+# torch's number of threads and its choice of kernels are the process's, not a thread's.
+LOCK = threading.Lock()
+_opened: dict[int, tuple[Any, list[Scale]]] = {}
+
+
+def opened(aside: "Aside") -> list[Scale]:
+    """Its checkpoints, ready to weigh; those of the last scorer stay open."""
+    key = id(aside.directions)
+    if key not in _opened:
+        _opened.clear()
+        scales = [
+            Scale.of(aside.recipe, aside.proxy, aside.directions, checkpoint, aside.device)
+            for checkpoint in range(len(aside.proxy))
+        ]
+        _opened[key] = (aside.directions, scales)  # held, so that its id stays its own
+    return _opened[key][1]
+
+
+def one_by_one(aside: "Aside", texts: Sequence[bytes]) -> Floats:
+    """(3, documents): influence, effort (nan where it is not asked for) and loss."""
+    recipe = aside.recipe
+    found = np.zeros((3, len(texts)))
+    with LOCK, alone():
+        scales = opened(aside)
+        for place, text in enumerate(texts):
+            alike = [windows(text, recipe.context, recipe.windows)]
+            influence, effort, loss = weighed(scales, alike, lambda done: None)
+            found[:, place] = influence.mean(), effort.mean(), loss[-1, 0]
+    check_weights(found[:1])
+    return found
+
+
+def helped_and_hurt(aside: "Aside", text: bytes) -> dict[str, Any]:
+    """The target's documents that a step on this text helps and hurts most: the cosine of the
+    two gradients at the last checkpoint, both as the preconditioner measures them."""
+    recipe = aside.recipe
+    some = aside.target[:EXAMPLES]
+    cut = [windows(one, recipe.context, recipe.windows) for one in some]
+    with LOCK, alone():
+        scale = opened(aside)[-1]
+        ((_, own, _),) = scale.lens.gradients([windows(text, recipe.context, recipe.windows)])
+        diagonal = scale.diagonal or {name: torch.ones_like(v[0]) for name, v in own.items()}
+        direction = {name: value[0] * diagonal[name] for name, value in own.items()}
+        length = float(squares(own, diagonal)[0]) ** 0.5
+        found = np.zeros(len(some))
+        for places, gradients, _ in scale.lens.gradients(cut):
+            lengths = squares(gradients, diagonal).clamp(min=1e-30).sqrt()
+            values = products(gradients, direction) / lengths / max(length, 1e-30)
+            found[places] = values.double().cpu().numpy()
+    order = np.argsort(-found, kind="stable")
+    told = [(round(float(found[n]), 4), some[n].decode(errors="replace")) for n in order.tolist()]
+    return {
+        "helped_most": [{"cosine": c, "text": t[:SHOWN]} for c, t in told[:NAMED]],
+        "hurt_most": [{"cosine": c, "text": t[:SHOWN]} for c, t in told[::-1][:NAMED] if c < 0],
+        "of": len(some),
+    }
