@@ -16,13 +16,11 @@ FAITHFUL = 0.6  # Spearman below which what was distilled is something else
 KNOWN = 0.6  # how often a held-out target document must beat one of the corpus; chance is .5
 
 
-def appraised(
-    aside: "Aside", score: Floats, ridge: Ridge | None, documents: int, size: int
-) -> dict[str, Any]:
+def appraised(aside: "Aside", score: Floats, ridge: Ridge | None, documents: int) -> dict[str, Any]:
     """Plain JSON values; `score` is that of the documents weighed. What cannot be said is None."""
     seen = aside.weighed
     found: dict[str, Any] = {
-        "flops": flops(aside, documents, size, exact=ridge is None),
+        "flops": flops(aside, documents, exact=ridge is None),
         "documents_weighed": len(seen),
         "checkpoints_agree": rounded(seen.spread),
         "score_and_length": rounded(correlation(score, seen.bytes)),
@@ -42,13 +40,14 @@ def appraised(
     return found | {"said": said(found), "checks": checks(found, ridge)}
 
 
-def flops(aside: "Aside", documents: int, size: int, exact: bool) -> float:
-    """Of the fit as it was; of exact scores, from the documents there are, at most."""
+def flops(aside: "Aside", documents: int, exact: bool) -> float:
+    """Of the fit as it was; of exact scores, at most."""
     recipe = aside.recipe
     done = recipe.flops_of_training(aside.proxy.tokens)
+    done += recipe.flops_of_direction(aside.directions.tokens)
     done += recipe.flops_of_weighing(aside.weighed.tokens)
     if exact:
-        every = min(size, documents * recipe.windows * recipe.context)
+        every = documents * recipe.windows * recipe.context
         done += recipe.flops_of_weighing(every * recipe.checkpoints)
     return float(f"{done:.4g}")
 
@@ -69,8 +68,8 @@ def rounded(value: float) -> float | None:
 def said(found: dict[str, Any]) -> list[str]:
     words = [
         f"influence: {found['flops']:.3g} FLOPs; score and length correlate"
-        f" {found['score_and_length']:+.2f}, score and loss {found['score_and_loss']:+.2f} (Spearman,"
-        f" {found['documents_weighed']:,} documents)"
+        f" {found['score_and_length']:+.2f}, score and loss {found['score_and_loss']:+.2f}"
+        f" (Spearman, {found['documents_weighed']:,} documents)"
     ]
     if found["held_out_spearman"] is not None:
         words.append(

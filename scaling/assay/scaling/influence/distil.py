@@ -1,9 +1,9 @@
 """Influence learned from text: a ridge regression on hashed n-grams.
 
 What gradients say of some thousand documents is fitted to their sets of n-grams, the features of
-`classifier`, so that a whole corpus is scored at its speed and without torch. MATES (Yu et al. 2024,
-arXiv 2406.06046) distils into a BERT; here the fit takes seconds. How well it ranks documents that
-it has not seen is measured and told.
+`classifier`, so that a whole corpus is scored at its speed and without torch. MATES (Yu et al.
+2024, arXiv 2406.06046) distils into a BERT; here the fit takes seconds. How well it ranks documents
+that it has not seen is measured and told.
 """
 
 from dataclasses import dataclass, field

@@ -64,7 +64,7 @@ def losses_of(model: Decoder) -> Callable[[Params, Batch], Tensor]:
 
 
 def each(model: Decoder, params: Params, batch: Batch) -> tuple[Params, Tensor]:
-    """The gradient of every document's loss, (documents, ...) for each parameter; and the losses."""
+    """The gradient of every document's loss, (documents, ...) by parameter; and the losses."""
     losses = losses_of(model)
 
     def one(params: Params, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

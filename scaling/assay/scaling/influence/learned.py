@@ -40,6 +40,7 @@ class Directions:
     along: Floats32 = field(default_factory=no_rows)  # (checkpoints, parameters)
     scale: Floats32 = field(default_factory=no_rows)  # the same: of the preconditioner's diagonal
     residual: float = 0.0  # of the solver, the worst
+    tokens: int = 0  # that gradients were taken of, all checkpoints together
     target_loss: float = 0.0  # of the last checkpoint
     raw_loss: float = 0.0
 

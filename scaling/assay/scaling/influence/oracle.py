@@ -1,10 +1,10 @@
 """A proxy trained on raw text, where its loss on the target falls, and what documents do to that.
 
-The influence of a document s on the target's loss is  g_s' (F + lambda I)^-1 g_target  (Koh and Liang
-2017, arXiv 1703.04730, eq. 2, as DEALRec uses it: Lin et al. 2024, arXiv 2401.17197, eq. 11), here
-over all parameters of a small decoder, and the mean of several checkpoints (Pruthi et al. 2020,
-arXiv 2002.08484; Xia et al. 2024, arXiv 2402.04333). A step on s changes the target's loss by minus
-that times the learning rate: a high score is worth training on.
+The influence of a document s on the target's loss is  g_s' (F + lambda I)^-1 g_target  (Koh and
+Liang 2017, arXiv 1703.04730, eq. 2, as DEALRec uses it: Lin et al. 2024, arXiv 2401.17197, eq. 11),
+here over all parameters of a small decoder, and the mean of several checkpoints (Pruthi et al.
+2020, arXiv 2002.08484; Xia et al. 2024, arXiv 2402.04333). A step on s changes the target's loss by
+minus that times the learning rate: a high score is worth training on.
 """
 
 import threading
@@ -34,7 +34,7 @@ from assay.scaling.influence.gradients import (
     stored,
 )
 from assay.scaling.influence.learned import Directions, Proxy, Weighed
-from assay.scaling.influence.recipe import Recipe
+from assay.scaling.influence.recipe import CG_STEPS, FISHER, Recipe
 from assay.scaling.influence.solvers import conjugate_gradients
 from assay.scaling.influence.texts import AsWindows
 from assay.scaling.influence.vectors import Params, dot, scaled
@@ -51,8 +51,7 @@ if TYPE_CHECKING:
 
 TOGETHER = 8192  # tokens whose activations are held at once
 GRADIENTS = 64_000_000  # numbers in the gradients of single documents that are held at once
-FISHER = 256  # documents that the preconditioner and the mean gradient of the corpus come from
-CG_STEPS, CG_TOLERANCE = 50, 1e-3  # a search direction needs no more: docs/influence.md
+CG_TOLERANCE = 1e-3
 
 EXAMPLES = 64  # documents of the target that an explanation looks at
 NAMED, SHOWN = 3, 160  # of them shown at either end, and characters of each
@@ -166,8 +165,13 @@ def directed(
             along.append(stored(scaled(direction, 1 / length)))
             scales.append(stored(scale))
             residuals.append(residual)
+    each = sum(document.targets.size for document in [*target, *raw[:FISHER]])
     return replace(
-        found, along=np.stack(along), scale=np.stack(scales), residual=float(max(residuals))
+        found,
+        along=np.stack(along),
+        scale=np.stack(scales),
+        residual=float(max(residuals)),
+        tokens=len(proxy) * each,
     )
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from assay.scaling.proxy.train import TrainSpec
 
 EPOCHS = 4  # Muennighoff et al. 2023, arXiv 2305.16264: repeats are nearly as good till here
+FISHER = 256  # documents that the preconditioner and the mean gradient of the corpus come from
+CG_STEPS = 50  # a direction to score along needs no more: docs/influence.md
 FORWARD = 2 / 3  # of forward and backward: a forward-mode derivative takes two forward passes
 
 
@@ -47,7 +49,7 @@ class Recipe:
         )
 
     def looks(self, steps: int) -> list[int]:
-        """Steps after which the proxy is looked at: evenly over the second half, the end with it."""
+        """Steps after which the proxy is looked at: evenly over the second half, to the end."""
         spread = np.linspace(steps / 2, steps, self.checkpoints + 1)[1:]
         return sorted({max(1, round(float(step))) for step in spread})
 
@@ -58,6 +60,11 @@ class Recipe:
 
     def flops_of_training(self, tokens: float) -> float:
         return palm(self.shape()) * tokens
+
+    def flops_of_direction(self, tokens: float) -> float:
+        """Of gradients of so many tokens, and of products with the Gauss-Newton matrix, at most."""
+        solver = CG_STEPS * (1 + FORWARD) if self.precondition == "cg" else 0.0
+        return palm(self.shape()) * tokens * (1.0 + solver)
 
     def flops_of_weighing(self, tokens: float) -> float:
         """Of documents with so many tokens, all checkpoints counted already."""

@@ -84,7 +84,7 @@ class Distilled:
     def appraisal(self, documents: int, size: int) -> dict[str, Any]:
         if self.aside is None:
             return {}
-        return appraised(self.aside, self.ridge.fitted, self.ridge, documents, size)
+        return appraised(self.aside, self.ridge.fitted, self.ridge, documents)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Exact:
         return {"influence": looked_at(self.aside, batch)}
 
     def appraisal(self, documents: int, size: int) -> dict[str, Any]:
-        return appraised(self.aside, self.wanted, None, documents, size)
+        return appraised(self.aside, self.wanted, None, documents)
 
 
 def sampled(batch: Batch) -> list[bytes]:

@@ -1,10 +1,10 @@
 """Influence: the documents whose gradients would lower a small model's loss on the target.
 
-A proxy is trained on a sample of the corpus; where its loss on the target falls fastest, and how far
-each of some thousand documents pushes it there, is found from gradients (oracle.py). By default that
-is distilled into weights of n-grams (distil.py), which score the corpus as fast as `classifier` does;
-`scoring=exact` takes the gradient of every document instead. What it costs and what it brings:
-docs/influence.md.
+A proxy is trained on a sample of the corpus; where its loss on the target falls fastest, and how
+far each of some thousand documents pushes it there, is found from gradients (oracle.py). By default
+that is distilled into weights of n-grams (distil.py), which score the corpus as fast as
+`classifier` does; `scoring=exact` takes the gradient of every document instead. What it costs and
+what it brings: docs/influence.md.
 """
 
 import hashlib
@@ -17,9 +17,15 @@ from assay.scaling.architecture import count
 from assay.scaling.influence.distil import Ridge, distilled, normal
 from assay.scaling.influence.errors import TooLittleTarget
 from assay.scaling.influence.learned import Directions, Proxy, Weighed
-from assay.scaling.influence.recipe import Recipe
+from assay.scaling.influence.recipe import FISHER, Recipe
 from assay.scaling.influence.scorers import Aside, Distilled, Exact
-from assay.scaling.influence.texts import LEAST_BYTES, LEAST_DOCUMENTS, Texts, texts_of
+from assay.scaling.influence.texts import (
+    LEAST_BYTES,
+    LEAST_DOCUMENTS,
+    MOST_TARGET,
+    Texts,
+    texts_of,
+)
 from assay.scaling.proxy import needs
 from assay.scaling.proxy.errors import TooLittleMemory
 from assay.scaling.proxy.ladder import LADDER
@@ -128,10 +134,12 @@ class Influence:
         recipe, device = self.recipe(0), needs.device(self.device)
         from assay.scaling.proxy.log import peak_flops
 
-        weighing = min(self.oracle, documents) * self.windows * self.context * self.checkpoints
-        fit = recipe.flops_of_training(self.tokens) + recipe.flops_of_weighing(weighing)
-        every = min(size, documents * self.windows * self.context) * self.checkpoints
-        score = recipe.flops_of_weighing(every) if self.scoring == "exact" else 0.0
+        oracle = min(self.oracle, documents)
+        once = self.windows * self.context * self.checkpoints  # tokens of a document
+        direction = recipe.flops_of_direction((min(oracle, FISHER) + MOST_TARGET) * once)
+        weighing = recipe.flops_of_weighing((oracle + MOST_TARGET // 3) * once)
+        fit = recipe.flops_of_training(self.tokens) + direction + weighing
+        score = recipe.flops_of_weighing(documents * once) if self.scoring == "exact" else 0.0
         return Charge(fit, score, UTILISATION * (peak_flops(device) or 1e12))
 
     # Steps -------------------------------------------------------------------------------
@@ -190,16 +198,17 @@ def learned(fold: Fold, recipe: Recipe, texts: Texts, device: "Device") -> Aside
     """Everything that takes gradients; each step is recorded, so none is taken twice."""
     from assay.scaling.influence import oracle
 
+    training = recipe.training(len(texts.training.values))
     asked = f"{recipe} {device.kind} {texts.mark}"
     windows = texts.windows(recipe)
     looked = recipe.checkpoints * sum(w.targets.size for w in windows.oracle)
     proxy = remembered(
         fold,
         "training the proxy",
-        f"proxy 1 {asked}",
+        f"proxy 1 {training} {recipe.checkpoints} {device.kind} {texts.training_mark}",
         Proxy(),
         lambda advance: oracle.trained(recipe, texts.training, device, advance),
-        recipe.training(len(texts.training.values)).tokens,
+        training.tokens,
     )
     directions = remembered(
         fold,

@@ -40,9 +40,14 @@ class Texts:
     apart: bool  # whether those weighed were kept from the training
 
     @property
+    def training_mark(self) -> str:
+        """A digest of what is trained on."""
+        return hashlib.sha256(self.training.values.tobytes()).hexdigest()[:32]
+
+    @property
     def mark(self) -> str:
         """A digest of all texts."""
-        found = hashlib.sha256(self.training.values.tobytes())
+        found = hashlib.sha256(self.training_mark.encode())
         for some in (self.oracle, self.target, self.held):
             for text in some:
                 found.update(len(text).to_bytes(8, "little") + text)

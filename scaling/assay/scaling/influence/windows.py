@@ -27,7 +27,7 @@ class Windows:
 
 
 def windows(text: bytes, context: int, most: int) -> Windows:
-    """At most so many windows of a text; an empty one has a window in which nothing is predicted."""
+    """At most so many windows of a text; in that of an empty one nothing is predicted."""
     tokens = np.concatenate([[BYTES.begin], BYTES.encode(text)]).astype(np.int32)
     predicted = len(tokens) - 1
     every = max(1, -(-predicted // context))

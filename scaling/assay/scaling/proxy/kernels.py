@@ -19,7 +19,7 @@ _by_hand: ContextVar[bool] = ContextVar("by_hand", default=True)
 
 @contextmanager
 def transformable() -> Iterator[None]:
-    """Inside it the plain operations, which torch.func knows how to take forwards and per sample."""
+    """Inside it the plain operations, which torch.func can take forwards and per sample."""
     before = _by_hand.set(False)
     try:
         yield
