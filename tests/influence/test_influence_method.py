@@ -17,6 +17,7 @@ from assay.scaling.influence import appraisal, distil, gradients, oracle, window
 from assay.scaling.influence.directional import jvp_losses
 from assay.scaling.influence.errors import NotFinite, TooLittleTarget
 from assay.scaling.influence.learned import Directions, Proxy, Weighed
+from assay.scaling.influence.redundancy import in_turn
 from assay.scaling.influence.scorers import Aside, Exact
 from assay.scaling.influence.selector import Influence
 from assay.scaling.influence.vectors import dot
@@ -240,6 +241,27 @@ def test_distilled_scores_are_those_of_the_ridge_and_know_documents_they_have_no
     assert sums / np.sqrt(distinct) + found.bias == pytest.approx(found.fitted, abs=1e-4)
 
 
+# Redundancy ----------------------------------------------------------------------------------
+
+
+def test_a_sketch_keeps_cosines(lens, documents):
+    with gradients.alone():
+        (_, each, _), *_ = lens.gradients(documents[3:])
+        whole = torch.cat([g.flatten(1) for g in each.values()], 1)
+        small = gradients.sketched(each, None, 0, 512)
+    first, second = (torch.nn.functional.normalize(x, dim=1) for x in (whole, small))
+    assert float((first @ first.T - second @ second.T).abs().max()) < 0.2  # 4 sigma
+
+
+def test_of_documents_alike_one_is_picked_before_the_rest():
+    """Five of one kind rank first; picked one after the other, the other kind waits its turn."""
+    sketch = np.repeat(np.eye(2, dtype=np.float32), 5, axis=0)
+    score = np.linspace(1, -1, 10)
+    assert in_turn(score, sketch, 0.0).tolist() == list(range(10))
+    turns = in_turn(score, sketch, 0.5)
+    assert turns[0] == 0 and turns[5] < turns[4] and sorted(turns) == list(range(10))
+
+
 # A whole selection ---------------------------------------------------------------------------
 
 
@@ -275,7 +297,7 @@ class Heard:
     def end(self): ...
 
 
-@pytest.mark.parametrize("settings", [{}, {"effort": 0.3}])
+@pytest.mark.parametrize("settings", [{}, {"effort": 0.3, "redundancy": 0.3}])
 def test_documents_of_the_targets_kind_are_found(select, settings):
     """A quarter of the corpus is of the kind: by chance 20 of the 80 kept, within 14 (4 sigma)."""
     heard = Heard()
@@ -378,6 +400,11 @@ def test_too_little_target_is_told(select, shards_of, tmp_path):
     none = shards_of(tmp_path / "n", [{"id": "a", "text": " "}], shards=1, group=1)
     with pytest.raises(NothingToRead):
         select("p", targets=none)
+
+
+def test_redundancy_is_refused_where_it_is_not_looked_for():
+    with pytest.raises(BadSetting, match="scoring=distil"):
+        catalog.build("influence", {"scoring": "exact", "redundancy": 1})
 
 
 def test_a_size_that_is_not_on_the_ladder_is_refused():

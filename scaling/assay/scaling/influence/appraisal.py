@@ -22,6 +22,7 @@ def appraised(aside: "Aside", score: Floats, ridge: Ridge | None, documents: int
     found: dict[str, Any] = {
         "flops": flops(aside, documents, exact=ridge is None),
         "documents_weighed": len(seen),
+        "share_of_bytes_looked_at": rounded(seen.looked_at),
         "checkpoints_agree": rounded(seen.spread),
         "score_and_length": rounded(correlation(score, seen.bytes)),
         "score_and_loss": rounded(correlation(score, seen.loss)),

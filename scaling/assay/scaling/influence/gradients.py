@@ -88,6 +88,21 @@ def squares(gradients: Params, scale: Params | None = None) -> Tensor:
     return torch.stack(found).sum(0)
 
 
+def sketched(gradients: Params, scale: Params | None, seed: int, width: int) -> Tensor:
+    """(documents, width): gradients whose inner products are those of the whole ones, about
+    (count sketch; Charikar et al. 2002). `scale` weighs every entry."""
+    chance = torch.Generator().manual_seed(seed)
+    total = torch.zeros(0)
+    for name, value in gradients.items():
+        rows = value.flatten(1)
+        place = torch.randint(width, (rows.shape[1],), generator=chance).to(rows.device)
+        sign = torch.randint(2, (rows.shape[1],), generator=chance).to(rows) * 2 - 1
+        weight = sign if scale is None else sign * scale[name].flatten().sqrt()
+        part = torch.zeros(len(rows), width, device=rows.device).index_add_(1, place, rows * weight)
+        total = part if not len(total) else total + part
+    return total
+
+
 # Parameters as one vector ----------------------------------------------------------------
 
 

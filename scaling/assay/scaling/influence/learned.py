@@ -53,9 +53,11 @@ class Weighed:
     effort: Floats = field(default_factory=none)
     loss: Floats = field(default_factory=none)  # nats per token, at the last checkpoint
     bytes: Floats = field(default_factory=none)
+    looked_at: float = 0.0  # share of their bytes
     spread: float = 0.0  # mean rank correlation of the checkpoints with one another
     tokens: int = 0  # that gradients were taken of, all checkpoints together
     check: Floats = field(default_factory=none)  # influence of held-out target documents
+    sketch: Floats32 = field(default_factory=no_rows)  # (documents, width): of their gradients
 
     def __len__(self) -> int:
         return len(self.influence)

@@ -9,6 +9,7 @@ minus that times the learning rate: a high score is worth training on.
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, cast
@@ -30,16 +31,30 @@ from assay.scaling.influence.gradients import (
     parameters,
     products,
     restored,
+    sketched,
     squares,
     stored,
 )
-from assay.scaling.influence.learned import Directions, Proxy, Weighed
-from assay.scaling.influence.recipe import CG_STEPS, FISHER, Recipe
+from assay.scaling.influence.learned import (
+    Directions,
+    Floats32,
+    Proxy,
+    Weighed,
+    no_rows,
+)
+from assay.scaling.influence.recipe import (
+    CG_STEPS,
+    FISHER,
+    GRADIENTS,
+    TOGETHER,
+    Recipe,
+    too_little,
+)
 from assay.scaling.influence.solvers import conjugate_gradients
 from assay.scaling.influence.texts import AsWindows
 from assay.scaling.influence.vectors import Params, dot, scaled
 from assay.scaling.influence.windows import Windows, stacks, windows
-from assay.scaling.proxy.errors import Diverged
+from assay.scaling.proxy.errors import Diverged, TooLittleMemory
 from assay.scaling.proxy.model import Decoder
 from assay.scaling.proxy.needs import Device
 from assay.scaling.proxy.tokens import BYTES, Packed, joined
@@ -49,10 +64,9 @@ from assay.selectors.records import Counts, Floats
 if TYPE_CHECKING:
     from assay.scaling.influence.scorers import Aside
 
-TOGETHER = 8192  # tokens whose activations are held at once
-GRADIENTS = 64_000_000  # numbers in the gradients of single documents that are held at once
 CG_TOLERANCE = 1e-3
 
+SKETCH = 512  # numbers; inner products of unit vectors are then known within about .04
 EXAMPLES = 64  # documents of the target that an explanation looks at
 NAMED, SHOWN = 3, 160  # of them shown at either end, and characters of each
 
@@ -68,7 +82,7 @@ def trained(recipe: Recipe, texts: Packed, device: Device, advance: Advance) -> 
     shape = spec.shape(BYTES.vocabulary)
     need = spec.batch_of(shape) * spec.sequence
     try:
-        with alone():
+        with alone(), within_memory(recipe, device):
             trainer = Trainer(spec, enough(texts, need), Place(device))
             wanted = recipe.looks(trainer.steps)
             states: list[Params] = []
@@ -81,8 +95,6 @@ def trained(recipe: Recipe, texts: Packed, device: Device, advance: Advance) -> 
             log = trainer.run(watch)
     except Diverged as cause:
         raise NotFinite(f"influence: {cause}: set learning_rate lower") from cause
-    except RuntimeError as cause:
-        raise explained(cause, spec, device) from cause
     return Proxy(
         params=np.stack([stored(state) for state in states]),
         steps=np.array(wanted, np.float64),
@@ -90,6 +102,17 @@ def trained(recipe: Recipe, texts: Packed, device: Device, advance: Advance) -> 
         tokens=trainer.steps * need,
         unique=len(texts.values),
     )
+
+
+@contextmanager
+def within_memory(recipe: Recipe, device: Device) -> Iterator[None]:
+    """Torch's own words for too little memory, as ours."""
+    try:
+        yield
+    except RuntimeError as cause:
+        if isinstance(explained(cause, recipe.training(1), device), TooLittleMemory):
+            raise TooLittleMemory(too_little(recipe, device)) from cause
+        raise
 
 
 def enough(texts: Packed, tokens: int) -> Packed:
@@ -152,7 +175,7 @@ def directed(
     its length is one in the norm that documents' gradients are measured in."""
     found = Directions()
     along, scales, residuals = [], [], []
-    with alone():
+    with alone(), within_memory(recipe, device):
         for checkpoint in range(len(proxy)):
             lens = Lens.of(recipe, proxy, checkpoint, device.kind)
             goal, _, found.target_loss = averages(lens, target, advance)
@@ -308,12 +331,13 @@ def looked_at(
     """Documents of the corpus, and those of the target that were held out: the mean over all
     checkpoints of influence and effort."""
     every = [*texts.oracle, *texts.held]
-    with alone():
+    with alone(), within_memory(recipe, device):
         scales = [
             Scale.of(recipe, proxy, directions, checkpoint, device.kind)
             for checkpoint in range(len(proxy))
         ]
         influence, effort, loss = weighed(scales, every, advance)
+        sketch = sketches(scales[-1], texts.oracle) if recipe.redundancy else no_rows()
     check_weights(influence)
     ours = len(texts.oracle)
     return Weighed(
@@ -321,9 +345,11 @@ def looked_at(
         effort=effort.mean(0)[:ours],
         loss=loss[-1, :ours],
         bytes=sizes,
+        looked_at=float(sum(one.predicted for one in texts.oracle) / max(1.0, sizes.sum())),
         spread=agreement(influence[:, :ours]),
         tokens=len(proxy) * sum(document.targets.size for document in every),
         check=influence.mean(0)[ours:],
+        sketch=sketch,
     )
 
 
@@ -340,6 +366,15 @@ def weighed(
                 into[checkpoint, places] = values.double().cpu().numpy()
             advance(batch[0].numel())
     return found[0], found[1], found[2]
+
+
+def sketches(scale: Scale, documents: Sequence[Windows]) -> Floats32:
+    """Of every document's gradient, as the preconditioner measures it."""
+    found = np.zeros((len(documents), SKETCH), np.float32)
+    for places, gradients, _ in scale.lens.gradients(documents):
+        made = sketched(gradients, scale.diagonal, scale.recipe.seed, SKETCH)
+        found[places] = made.float().cpu().numpy()
+    return found
 
 
 def check_weights(influence: Floats) -> None:

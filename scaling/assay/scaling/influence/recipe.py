@@ -5,14 +5,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assay.scaling.architecture import Shape, palm
-from assay.scaling.proxy import ladder
+from assay.scaling.architecture import Shape, count, palm
+from assay.scaling.influence.windows import STEP
+from assay.scaling.proxy import ladder, needs
 from assay.scaling.proxy.tokens import BYTES
 
 if TYPE_CHECKING:
+    from assay.scaling.proxy.needs import Device
     from assay.scaling.proxy.train import TrainSpec
 
 EPOCHS = 4  # Muennighoff et al. 2023, arXiv 2305.16264: repeats are nearly as good till here
+TOGETHER = 8192  # tokens whose activations are held at once
+GRADIENTS = 64_000_000  # numbers in the gradients of single documents that are held at once
 FISHER = 256  # documents that the preconditioner and the mean gradient of the corpus come from
 CG_STEPS = 50  # a direction to score along needs no more: docs/influence.md
 FORWARD = 2 / 3  # of forward and backward: a forward-mode derivative takes two forward passes
@@ -32,6 +36,7 @@ class Recipe:
     against: str
     control: str
     effort: float
+    redundancy: float
     learning_rate: float
     seed: int
 
@@ -54,9 +59,20 @@ class Recipe:
         return sorted({max(1, round(float(step))) for step in spread})
 
     @property
+    def memory(self) -> float:
+        """Bytes: activations and gradients of what is weighed at once, and the checkpoints with
+        their directions and diagonals."""
+        shape = self.shape()
+        numbers = count(shape).total
+        activations = needs.memory_of(shape, max(self.windows, TOGETHER // self.context))
+        gradients = min(max(GRADIENTS, numbers), numbers * TOGETHER // STEP)
+        states = 3 * self.checkpoints * numbers
+        return activations + needs.FLOAT * (2 * gradients + states) + needs.SPARE
+
+    @property
     def lengths(self) -> bool:
         """Whether the length of each document's gradient is asked for."""
-        return self.control == "gradient" or self.effort > 0
+        return self.control == "gradient" or self.effort > 0 or self.redundancy > 0
 
     def flops_of_training(self, tokens: float) -> float:
         return palm(self.shape()) * tokens
@@ -69,3 +85,13 @@ class Recipe:
     def flops_of_weighing(self, tokens: float) -> float:
         """Of documents with so many tokens, all checkpoints counted already."""
         return palm(self.shape()) * tokens * (1.0 if self.lengths else FORWARD)
+
+
+def too_little(recipe: Recipe, device: "Device") -> str:
+    """What a person is told who has not enough memory."""
+    return (
+        f"influence with the {recipe.size} proxy, {recipe.checkpoints} checkpoints and"
+        f" {recipe.windows} windows of {recipe.context} bytes needs about"
+        f" {recipe.memory / 1e9:.1f} GB; {device.name} has {device.memory / 1e9:.1f} GB free: set a"
+        " smaller size, context or windows"
+    )

@@ -11,13 +11,14 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import numpy as np
 from pydantic import Field
 
-from assay.scaling.architecture import count
 from assay.scaling.influence.distil import Ridge, distilled, normal
 from assay.scaling.influence.errors import TooLittleTarget
 from assay.scaling.influence.learned import Directions, Proxy, Weighed
-from assay.scaling.influence.recipe import FISHER, Recipe
+from assay.scaling.influence.recipe import FISHER, Recipe, too_little
+from assay.scaling.influence.redundancy import in_turn
 from assay.scaling.influence.scorers import Aside, Distilled, Exact
 from assay.scaling.influence.texts import (
     LEAST_BYTES,
@@ -40,7 +41,6 @@ from assay.selectors.stats import Features
 if TYPE_CHECKING:  # torch is imported when something is learned, not before
     from assay.scaling.proxy.needs import Device
 
-HELD = 2e9  # bytes: activations and gradients of what is weighed at once, at most
 UTILISATION = 0.25  # of a machine's product of two matrices; measured here on a CPU, 1M model
 
 
@@ -90,6 +90,10 @@ class Influence:
     effort: Annotated[
         float, Field(ge=0, description="weight of the gradient's norm, beside influence (DEALRec)")
     ] = 0.0
+    redundancy: Annotated[
+        float,
+        Field(ge=0, description="distil: what a document loses to others like it that rank higher"),
+    ] = 0.0
     scoring: Annotated[
         Literal["distil", "exact"],
         Field(description="distil: n-grams that predict influence; exact: every gradient"),
@@ -114,6 +118,11 @@ class Influence:
     def __post_init__(self) -> None:
         if self.size.upper() not in LADDER:
             raise BadSetting(f"size: {self.size!r}: the ladder is {', '.join(LADDER)}")
+        if self.redundancy and self.scoring == "exact":
+            raise BadSetting(
+                "redundancy: it is found among the documents that are weighed and learned from"
+                " them: take scoring=distil"
+            )
 
     def fit(self, fold: Fold) -> "Distilled | Exact":
         device = needs.device(self.device)
@@ -156,6 +165,7 @@ class Influence:
             against=self.against,
             control=self.control,
             effort=self.effort,
+            redundancy=self.redundancy,
             learning_rate=self.learning_rate,
             seed=seed,
         )
@@ -173,9 +183,14 @@ class Influence:
         return Features("fast", self.orders, self.buckets)
 
     def wanted(self, weighed: Weighed) -> Floats:
-        """What documents are ranked by: influence, and effort at its weight, both as ranks."""
+        """What documents are ranked by: influence, and effort at its weight, both as ranks; less
+        what others have said before."""
         found = normal(weighed.influence)
-        return found + self.effort * normal(weighed.effort) if self.effort else found
+        if self.effort:
+            found = found + self.effort * normal(weighed.effort)
+        if self.redundancy:
+            found = normal(-in_turn(found, weighed.sketch, self.redundancy).astype(np.float64))
+        return found
 
     def ridge(self, fold: Fold, recipe: Recipe, texts: Texts, wanted: Floats) -> Ridge:
         question = f"ridge 1 {self.features} {wanted_mark(wanted)} {texts.mark} {recipe}"
@@ -249,14 +264,5 @@ def check_target(texts: Texts) -> None:
 
 def check_memory(recipe: Recipe, device: "Device") -> None:
     """Before hours are spent."""
-    shape = recipe.shape()
-    one = needs.memory_of(shape, recipe.windows)
-    states = 3 * 4 * recipe.checkpoints * count(shape).total
-    need = max(one, HELD) + states + needs.SPARE
-    if need > device.memory:
-        raise TooLittleMemory(
-            f"influence with the {recipe.size} proxy, {recipe.checkpoints} checkpoints and"
-            f" {recipe.windows} windows of {recipe.context} bytes needs about {need / 1e9:.1f} GB;"
-            f" {device.name} has {device.memory / 1e9:.1f} GB free: set a smaller size, context or"
-            " windows"
-        )
+    if recipe.memory > device.memory:
+        raise TooLittleMemory(too_little(recipe, device))
