@@ -53,7 +53,7 @@ class Influence:
     ] = "1M"
     tokens: Annotated[
         int, Field(ge=1, description="bytes of text that the proxy is trained on, repeats included")
-    ] = 4_000_000
+    ] = 2_000_000
     context: Annotated[
         int, Field(ge=32, le=4096, description="bytes of the windows that the proxy reads")
     ] = 256
