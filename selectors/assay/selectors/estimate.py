@@ -7,6 +7,7 @@ from typing import Any
 
 from assay.selectors import budget, shards, storage
 from assay.selectors.earlier import Earlier
+from assay.selectors.errors import BadRequest
 from assay.selectors.folding import Folding
 from assay.selectors.progress import Silence
 from assay.selectors.records import Batch
@@ -80,6 +81,11 @@ def together(samples: Iterable[Sample]) -> Sample:
 def _seconds(
     ground: Ground, raw: Sample, targets: Mapping[str, Sample], workers: int
 ) -> dict[str, float]:
+    if getattr(ground.selector, "from_samples", False):
+        raise BadRequest(
+            "what is learned from scores of a sample cannot be timed on the first documents, "
+            "few of which have scores: leave out --estimate"
+        )
     streams: dict[str, Any] = {"raw": raw} | {f"target/{n}": t for n, t in targets.items()}
     streams |= ground.known.streams
     if targets:

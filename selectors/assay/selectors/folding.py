@@ -12,7 +12,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
@@ -64,6 +64,8 @@ class Folding:
     progress: Progress
     records: str = ""  # folder for the records; "" keeps none
     bundle: int = 0  # bytes up to which small neighbours are summarised in one go
+    # Of a table of scores: column -> what is said of it beside the table, such as its better end.
+    about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __call__(self, stream: str, empty: S, /) -> S:
         source = self._stream(stream)
@@ -181,11 +183,11 @@ def identity(empty: Statistic) -> str:
 def freeze(statistic: Statistic) -> dict[str, np.ndarray[Any, Any]]:
     """The fields of a summary as arrays; settings that are dataclasses as their words."""
     made: dict[str, np.ndarray[Any, Any]] = {}
-    for field in _fields(statistic):
-        value = getattr(statistic, field.name)
-        made[field.name] = np.asarray(repr(value) if is_dataclass(value) else value)
-        if made[field.name].dtype == object:
-            name = f"{type(statistic).__name__}.{field.name}"
+    for one in _fields(statistic):
+        value = getattr(statistic, one.name)
+        made[one.name] = np.asarray(repr(value) if is_dataclass(value) else value)
+        if made[one.name].dtype == object:
+            name = f"{type(statistic).__name__}.{one.name}"
             raise TypeError(f"{name} is no number, text, array or dataclass of settings")
     return made
 
@@ -193,10 +195,10 @@ def freeze(statistic: Statistic) -> dict[str, np.ndarray[Any, Any]]:
 def thaw(empty: S, state: Mapping[str, np.ndarray[Any, Any]]) -> S:
     """A summary with the fields of `state`; settings and types come from `empty`."""
     changes: dict[str, Any] = {}
-    for field in _fields(empty):
-        kind, stored = type(getattr(empty, field.name)), state[field.name]
+    for one in _fields(empty):
+        kind, stored = type(getattr(empty, one.name)), state[one.name]
         if not is_dataclass(kind):
-            changes[field.name] = stored.copy() if kind is np.ndarray else _plain(kind, stored)
+            changes[one.name] = stored.copy() if kind is np.ndarray else _plain(kind, stored)
     return cast(S, replace(cast(Any, empty), **changes))
 
 

@@ -187,7 +187,8 @@ def survey(asked: Spec, means: Means) -> Ground:
     _check_outside(wanted)
     names = _names(raw)
     request = _request(wanted, raw, names, targets, means)
-    known = earlier.survey(wanted.scores, request["inputs"]["raw"])
+    partial = getattr(selector, "from_samples", False)
+    known = earlier.survey(wanted.scores, request["inputs"]["raw"], partial)
     request["inputs"]["scores"] = dict(known.request)
     return Ground(wanted, selector, raw, targets, names, request, known)
 
@@ -269,7 +270,10 @@ def folding(
         streams["kept"] = Documents(shards.survey(uris, written), written)
     records = storage.join(out, "fit")
     bundle = min(BUNDLE, shards.UNIT_BYTES // 4)
-    return Folding(streams, asked.seed, tuple(targets), means.map, means.progress, records, bundle)
+    about = ground.known.about
+    return Folding(
+        streams, asked.seed, tuple(targets), means.map, means.progress, records, bundle, about
+    )
 
 
 # The steps -----------------------------------------------------------------------------------
