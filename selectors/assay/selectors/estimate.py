@@ -12,12 +12,14 @@ from assay.selectors.folding import Folding
 from assay.selectors.progress import Silence
 from assay.selectors.records import Batch
 from assay.selectors.scoring import scored, sizes
-from assay.selectors.selection import Ground, Means, survey
+from assay.selectors.selection import Ground, Means, charge, survey
+from assay.selectors.selector import Charge
 from assay.selectors.shards import Corpus, Reading
 from assay.selectors.spec import Spec
 
 SAMPLE = 8_000_000  # bytes of text that are tried: enough for a steady rate, done in a moment
 NOTHING = Earlier()
+SCORE_RATE = 50e6  # bytes of text a second on one core; dot products of n-grams, measured here
 WRITE_RATE = 250e6  # bytes of text a second on one core as zstd Parquet; see benchmarks/speed.py
 
 
@@ -43,6 +45,7 @@ def estimate(asked: Spec, means: Means) -> dict[str, Any]:
     reading = ground.spec.reading
     raw = sample(ground.raw, reading, ground.known.earlier)
     targets = {n: sample(c, Reading(reading.text_column)) for n, c in ground.targets.items()}
+    price = charge(ground)
     return {
         "method": asked.method,
         "settings": dict(ground.spec.settings),
@@ -53,7 +56,7 @@ def estimate(asked: Spec, means: Means) -> dict[str, Any]:
         "workers": means.workers,
         "sample": raw.bytes,
         "seconds": _seconds(ground, raw, targets, means.workers),
-    }
+    } | ({"flops": price.total} if price else {})
 
 
 def sample(corpus: Corpus, reading: Reading, known: Earlier = NOTHING) -> Sample:
@@ -87,6 +90,8 @@ def _seconds(
     streams |= ground.known.streams
     if targets:
         streams["target"] = together(targets.values())
+    if price := charge(ground):
+        return _counted(price, ground, raw, workers)
     fold = Folding(streams, ground.spec.seed, tuple(targets), map, Silence())
     begun = time.monotonic()
     scorer = ground.selector.fit(fold)
@@ -100,6 +105,18 @@ def _seconds(
         "fit": (fitted - begun + raw.seconds) * scale,
         "score": (scoring + raw.seconds) * scale,
         "write": raw.seconds * scale + whole * _share(ground) / WRITE_RATE / workers,
+    }
+    return {**seconds, "total": sum(seconds.values())}
+
+
+def _counted(price: Charge, ground: Ground, raw: Sample, workers: int) -> dict[str, float]:
+    """Of a method whose fit does not grow with the corpus: from what it counts, without a trial."""
+    whole = sum(unit.bytes for unit in ground.raw.units)
+    reading = raw.seconds * whole / max(raw.bytes, 1) / workers
+    seconds = {
+        "fit": price.fit / price.rate + reading,
+        "score": price.score / price.rate + reading + whole / SCORE_RATE / workers,
+        "write": reading + whole * _share(ground) / WRITE_RATE / workers,
     }
     return {**seconds, "total": sum(seconds.values())}
 

@@ -24,7 +24,7 @@ from assay.selectors import storage
 from assay.selectors.errors import BadRequest
 from assay.selectors.memory import give_back
 from assay.selectors.progress import Progress
-from assay.selectors.selector import S, Statistic
+from assay.selectors.selector import S, Statistic, T, Work
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -89,6 +89,22 @@ class Folding:
             give_back()
         return total
 
+    def remember(self, what: str, question: str, empty: T, work: Work[T], total: int, /) -> T:
+        """What a method worked out itself; recorded, so that it is worked out once."""
+        record = self._named(f"made-{what.replace(' ', '-')}", question)
+        found, done = record.read(cast(Any, empty))
+        if done:
+            return cast(T, found)
+        self.progress.begin(what, total)
+        made = work(self._advance)
+        record.write(cast(Any, made), 1)
+        self.progress.end()
+        return made
+
+    def _advance(self, done: int) -> None:
+        self.progress.advance(done)
+        list(self.map(_nothing, (0,)))  # which says whether the run was asked to stop
+
     def _stream(self, name: str) -> Stream:
         if name not in self.streams:
             known = ", ".join(sorted(self.streams)) or "none"
@@ -101,10 +117,17 @@ class Folding:
     def _record(self, stream: str, empty: Statistic) -> "Record":
         if not self.records or stream.partition("/")[0] not in RECORDED:
             return Record("", "")
-        question = f"{stream} {identity(empty)}"
+        return self._named(stream.replace("/", "-"), f"{stream} {identity(empty)}")
+
+    def _named(self, name: str, question: str) -> "Record":
+        if not self.records:
+            return Record("", "")
         mark = hashlib.sha256(question.encode()).hexdigest()[:12]
-        name = f"{stream.replace('/', '-')}-{mark}.arrays.zst"
-        return Record(storage.join(self.records, name), question)
+        return Record(storage.join(self.records, f"{name}-{mark}.arrays.zst"), question)
+
+
+def _nothing(item: int) -> int:
+    return item
 
 
 def bundles(units: Sequence[Any], size: Callable[[Any], int], most: int) -> Iterator[list[Any]]:

@@ -1,1 +1,2 @@
-"""Small trainings that prove a selection. torch is imported in this package and nowhere else."""
+"""Small trainings that prove a selection. torch is imported here and in
+scaling/influence, and nowhere else."""
