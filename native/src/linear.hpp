@@ -104,6 +104,30 @@ void dot_distinct(const Texts& texts, const Number* table, u64 slots, Features& 
       });
 }
 
+// The same with a table of `columns` numbers a slot: sums[row * columns + column]. Each column's numbers
+// are added one by one in the order of the n-grams.
+template <class Features>
+void dot_distinct_columns(const Texts& texts, const float* table, size_t columns, u64 slots,
+                          Features& features, Scratch& scratch, double* sums, int64_t* distinct) {
+  std::fill(sums, sums + texts.size() * columns, 0.0);
+  std::fill(distinct, distinct + texts.size(), 0);
+  std::vector<double> running(columns, 0.0);
+  for_each_set(
+      texts, slots, features, scratch,
+      [=](u64 slot) { __builtin_prefetch(table + slot * columns); },
+      [&](u64 slot, size_t, bool first) {
+        if (!first) return;
+        const float* line = table + slot * columns;
+        for (size_t column = 0; column < columns; column++)
+          running[column] += static_cast<double>(line[column]);
+      },
+      [&](size_t row, const u32*, size_t count) {
+        std::copy(running.begin(), running.end(), sums + row * columns);
+        distinct[row] = static_cast<int64_t>(count);
+        std::fill(running.begin(), running.end(), 0.0);
+      });
+}
+
 // --- the model -----------------------------------------------------------------------------------
 
 // Rows with the label and the cost of each: the loss of row r is

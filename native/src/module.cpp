@@ -385,6 +385,30 @@ nb::tuple py_dot_distinct(nb::object texts, nb::object table, const std::string&
   return nb::make_tuple(sums.numpy(), distinct.numpy());
 }
 
+nb::tuple py_dot_distinct_columns(nb::object texts, nb::object table, const std::string& features,
+                                  int64_t orders, int64_t buckets) {
+  Definition wanted = small_definition(features, orders, buckets);
+  Column column(texts);
+  std::string entries = std::to_string(wanted.slots());
+  Array array(table, "table", "a C-contiguous array of float32 of shape (" + entries + ", columns)",
+              "f", false);
+  if (array.dimensions() != 2 || array.length(0) != wanted.slots() || !array.length(1))
+    array.refuse("one of shape " + array.shape());
+  size_t rows = column.texts().size(), columns = array.length(1);
+  Column1<double> sums({rows, columns});
+  Column1<int64_t> distinct({rows});
+  {
+    nb::gil_scoped_release release;
+    with_features(wanted, [&](auto& how) {
+      with_scratch([&](Scratch& scratch) {
+        dot_distinct_columns(column.texts(), array.data<const float>(), columns, wanted.slots(), how,
+                             scratch, sums.data.get(), distinct.data.get());
+      });
+    });
+  }
+  return nb::make_tuple(sums.numpy(), distinct.numpy());
+}
+
 size_t py_fit_logistic(nb::object ends, nb::object slots, nb::object labels, nb::object costs,
                        nb::object weights, size_t rounds, double tolerance) {
   Array ends_array(ends, "ends", "a C-contiguous array of int64 that never goes down", "i", false);
@@ -724,6 +748,12 @@ NB_MODULE(kernels, m) {
         "list_ngrams is added to running sum p % 8, if it was not there before; then as dot_ngrams.\n"
         "ValueError if table has another shape, type or layout or the settings are out of range;\n"
         "TypeError if texts is not one Arrow text array.");
+  m.def("dot_distinct_columns", &py_dot_distinct_columns, nb::arg("texts").none(), nb::arg("table").none(), "features"_a, "orders"_a, "buckets"_a,
+        "(sums, distinct): the rows of a table summed over a text's distinct n-grams, and their number.\n\n"
+        "table is float32 (slots, columns) with at least one column; sums is float64 (n, columns),\n"
+        "distinct int64 (n,). N-grams are added one by one in the order of list_ngrams. ValueError if\n"
+        "table has another shape, type or layout or the settings are out of range; TypeError if texts\n"
+        "is not one Arrow text array.");
   m.def("fit_logistic", &py_fit_logistic, nb::arg("ends").none(), nb::arg("slots").none(), nb::arg("labels").none(),
         nb::arg("costs").none(), nb::arg("weights").none(), "rounds"_a, "tolerance"_a,
         "Minimise |w|**2 / 2 + sum of costs * log(1 + exp(-labels * (w . row + bias))), in place.\n\n"

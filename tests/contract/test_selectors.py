@@ -18,8 +18,19 @@ from assay.selectors.spec import Spec
 
 METHODS = catalog.names()
 
+# What makes a method quick enough to be asked so often; every other has its defaults.
+QUICK = {
+    "influence": {
+        "size": "100K", "tokens": 1500, "context": 32, "windows": 1, "oracle": 40, "device": "cpu",
+        "checkpoints": 1,
+    }
+}  # fmt: skip
+
 
 def asked(method, corpus, target, out, budget="25%", **more):
+    if method in QUICK:
+        pytest.importorskip("torch", reason=f"{method} needs the extra 'proxy'")
+        more["settings"] = QUICK[method]
     return Spec(
         method=method,
         raw=(str(corpus),),
@@ -172,7 +183,7 @@ def test_another_budget_is_answered_as_a_selection_would(made, method, corpus, t
 
 
 def test_as_a_stage_it_keeps_what_it_keeps_alone(method, corpus, target, tmp_path):
-    stage = {"method": method, "settings": {}, "keep": "100docs"}
+    stage = {"method": method, "settings": QUICK.get(method, {}), "keep": "100docs"}
     alone = select(method, corpus, target, tmp_path / "a", budget="100docs")
     staged = select("uniform", corpus, target, tmp_path / "b", budget="100%", stages=(stage,))
     assert ids(staged) == ids(alone)

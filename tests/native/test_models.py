@@ -58,6 +58,27 @@ def test_dot_distinct_adds_each_ngram_once_in_eight_running_sums(texts, setting,
         assert number == len(met)
 
 
+@given(TEXTS, SETTINGS, st.integers(1, 5))
+def test_dot_distinct_columns_adds_lines_one_by_one(texts, setting, columns):
+    table = np.random.default_rng(6).normal(size=(kernels.slots(*setting), columns))
+    table = table.astype(np.float32)
+    sums, count = kernels.dot_distinct_columns(array_of(texts), table, *setting)
+    assert sums.shape == (len(texts), columns)
+    for text, found, number in zip(texts, sums, count, strict=True):
+        wanted, met = np.zeros(columns), set()
+        for _, _, slot in kernels.list_ngrams(text.encode(), *setting):
+            wanted += 0.0 if slot in met else table[slot].astype(float)
+            met.add(slot)
+        assert np.array_equal(found, wanted)
+        assert number == len(met)
+
+
+@pytest.mark.parametrize("shape", [(8,), (7, 2), (8, 0), (8, 2, 1)])
+def test_dot_distinct_columns_refuses_other_tables(shape):
+    with pytest.raises(ValueError, match="table must be"):
+        kernels.dot_distinct_columns(array_of(["a"]), np.zeros(shape, np.float32), "fast", 1, 8)
+
+
 # --- the logistic model -----------------------------------------------------------------------
 
 

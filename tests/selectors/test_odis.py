@@ -131,7 +131,7 @@ PLAIN = (
 
 def test_scores_say_what_their_names_say():
     texts = [PLAIN + f"Day {n} was calm and the deck was dry." for n in range(60)]
-    learned = surface.learn(sampled(texts), None)
+    learned, _ = surface.learn(sampled(texts), None)
     odd = {
         "plain": PLAIN,
         "repeated": "buy now buy now buy now buy now " * 30,
@@ -159,8 +159,9 @@ def test_a_document_is_not_judged_by_a_model_that_has_seen_it():
         return [" ".join(f"{word}{n}" for word in words) for n in range(first, first + 400)]
 
     sample = sampled(counted(100))
-    learned = surface.learn(sample, None)
+    learned, found = surface.learn(sample, None)
     bits = learned(sample.texts(), sample.key)[:, -1]
+    assert np.array_equal(found[:, -1], bits)
     fresh = pa.array(counted(500))
     other = learned(fresh, kernels.fingerprint(fresh))[:, -1]
     assert abs(bits.mean() / other.mean() - 1) < 0.01

@@ -18,6 +18,9 @@ class PlainProgress:
         self._stage, self._total, self._done = "", 0, 0
         self._begun = self._told = time.monotonic()
 
+    def note(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+
     def begin(self, stage: str, total: int) -> None:
         self._stage, self._total, self._done = stage, total, 0
         self._begun = time.monotonic()
@@ -68,6 +71,9 @@ class BarProgress:
         )
         self._task: Any = None
         self._begun, self._done = 0.0, 0
+
+    def note(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
 
     def begin(self, stage: str, total: int) -> None:
         self._begun, self._done = time.monotonic(), 0

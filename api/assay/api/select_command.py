@@ -199,6 +199,7 @@ def told(made: Manifest) -> str:
         f"{display.number(spent['tokens'])} of {display.number(corpus['tokens'])} tokens) "
         f"in {display.duration(run['seconds'])}",
         *told_stages(content["cut"].get("stages", {})),
+        *content.get("appraisal", {}).get("said", ()),
         f"budget {request['budget']}, seed {request['seed']}, digest {made.digest}",
         *(f"warning: {warning}" for warning in content["warnings"]),
         f"subset    {display.place(made.uri('part-*.parquet'))} ({len(content['parts'])})",
@@ -229,6 +230,7 @@ def told_estimate(found: Mapping[str, Any]) -> str:
         f"would take about {display.duration(time['total'])} with {workers} "
         f"(fit {display.duration(time['fit'])}, score {display.duration(time['score'])}, "
         f"write {display.duration(time['write'])}; measured on {display.size(found['sample'])})",
+        *([f"would take about {found['flops']:.2g} FLOPs"] if "flops" in found else []),
         f"would write to {display.place(found['out'])}; nothing was written",
     ]
     return "\n".join(lines)

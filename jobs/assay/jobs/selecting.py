@@ -35,6 +35,8 @@ class Telling:
     done: int = 0
     told: float = field(default=0.0)
 
+    def note(self, line: str, /) -> None: ...
+
     def begin(self, stage: str, total: int, /) -> None:
         self.stage, self.total, self.done = stage, total, 0
         self._tell()

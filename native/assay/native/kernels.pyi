@@ -38,6 +38,9 @@ def dot_distinct(
     orders: int,
     buckets: int,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]: ...
+def dot_distinct_columns(
+    texts: Any, table: npt.NDArray[np.float32], features: str, orders: int, buckets: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]: ...
 def fit_logistic(
     ends: npt.NDArray[np.int64],
     slots: npt.NDArray[np.uint32],

@@ -60,24 +60,31 @@ class Opened:
     streams: Mapping[str, Scores | Rows]  # "scores/NAME"
     request: Mapping[str, Any]  # name -> digest, for the manifest
     places: Mapping[str, str]  # name -> folder
+    about: Mapping[str, Mapping[str, Any]]  # name -> column -> what is said of it beside the table
 
 
-def survey(runs: Mapping[str, str], raw: Sequence[Mapping[str, Any]]) -> Opened:
-    """Open every run, and make sure that it scored this corpus: `raw` as a manifest lists it."""
+def survey(
+    runs: Mapping[str, str], raw: Sequence[Mapping[str, Any]], partial: bool = False
+) -> Opened:
+    """Open every run, and make sure that it scored this corpus: `raw` as a manifest lists it.
+
+    Where `partial`, tables need hold some documents only, and nothing rides beside the texts.
+    """
     given = {name: uri for name, uri in runs.items() if is_table(uri)}
     rows = sum(int(shard["rows"]) for shard in raw)
-    tables = {name: read_table(uri, rows) for name, uri in given.items()}
+    tables = {name: read_table(uri, rows, partial) for name, uri in given.items()}
     found = {name: manifest.read(uri) for name, uri in runs.items() if name not in tables}
     for name, run in found.items():
         _check_same_corpus(name, run, raw)
     stores = {name: run.uri("scores") for name, run in found.items()}
     return Opened(
-        Earlier(stores, tables),
+        Earlier() if partial else Earlier(stores, tables),
         {f"scores/{name}": Scores(files(run)) for name, run in found.items()}
         | {f"scores/{name}": table.stream for name, table in tables.items()},
         {name: run.digest for name, run in found.items()}
         | {name: table.digest for name, table in tables.items()},
         {name: run.folder for name, run in found.items()} | given,
+        {name: table.about for name, table in tables.items()},
     )
 
 

@@ -7,16 +7,19 @@ from typing import Any
 
 from assay.selectors import budget, shards, storage
 from assay.selectors.earlier import Earlier
+from assay.selectors.errors import BadRequest
 from assay.selectors.folding import Folding
 from assay.selectors.progress import Silence
 from assay.selectors.records import Batch
 from assay.selectors.scoring import scored, sizes
-from assay.selectors.selection import Ground, Means, survey
+from assay.selectors.selection import Ground, Means, charge, survey
+from assay.selectors.selector import Charge
 from assay.selectors.shards import Corpus, Reading
 from assay.selectors.spec import Spec
 
 SAMPLE = 8_000_000  # bytes of text that are tried: enough for a steady rate, done in a moment
 NOTHING = Earlier()
+SCORE_RATE = 50e6  # bytes of text a second on one core; dot products of n-grams, measured here
 WRITE_RATE = 250e6  # bytes of text a second on one core as zstd Parquet; see benchmarks/speed.py
 
 
@@ -42,6 +45,7 @@ def estimate(asked: Spec, means: Means) -> dict[str, Any]:
     reading = ground.spec.reading
     raw = sample(ground.raw, reading, ground.known.earlier)
     targets = {n: sample(c, Reading(reading.text_column)) for n, c in ground.targets.items()}
+    price = charge(ground)
     return {
         "method": asked.method,
         "settings": dict(ground.spec.settings),
@@ -52,7 +56,7 @@ def estimate(asked: Spec, means: Means) -> dict[str, Any]:
         "workers": means.workers,
         "sample": raw.bytes,
         "seconds": _seconds(ground, raw, targets, means.workers),
-    }
+    } | ({"flops": price.total} if price else {})
 
 
 def sample(corpus: Corpus, reading: Reading, known: Earlier = NOTHING) -> Sample:
@@ -77,10 +81,17 @@ def together(samples: Iterable[Sample]) -> Sample:
 def _seconds(
     ground: Ground, raw: Sample, targets: Mapping[str, Sample], workers: int
 ) -> dict[str, float]:
+    if getattr(ground.selector, "from_samples", False):
+        raise BadRequest(
+            "what is learned from scores of a sample cannot be timed on the first documents, "
+            "few of which have scores: leave out --estimate"
+        )
     streams: dict[str, Any] = {"raw": raw} | {f"target/{n}": t for n, t in targets.items()}
     streams |= ground.known.streams
     if targets:
         streams["target"] = together(targets.values())
+    if price := charge(ground):
+        return _counted(price, ground, raw, workers)
     fold = Folding(streams, ground.spec.seed, tuple(targets), map, Silence())
     begun = time.monotonic()
     scorer = ground.selector.fit(fold)
@@ -94,6 +105,18 @@ def _seconds(
         "fit": (fitted - begun + raw.seconds) * scale,
         "score": (scoring + raw.seconds) * scale,
         "write": raw.seconds * scale + whole * _share(ground) / WRITE_RATE / workers,
+    }
+    return {**seconds, "total": sum(seconds.values())}
+
+
+def _counted(price: Charge, ground: Ground, raw: Sample, workers: int) -> dict[str, float]:
+    """Of a method whose fit does not grow with the corpus: from what it counts, without a trial."""
+    whole = sum(unit.bytes for unit in ground.raw.units)
+    reading = raw.seconds * whole / max(raw.bytes, 1) / workers
+    seconds = {
+        "fit": price.fit / price.rate + reading,
+        "score": price.score / price.rate + reading + whole / SCORE_RATE / workers,
+        "write": reading + whole * _share(ground) / WRITE_RATE / workers,
     }
     return {**seconds, "total": sum(seconds.values())}
 

@@ -16,6 +16,7 @@ from assay.selectors.past import Past
 from assay.selectors.records import Batch, Scored, best
 from assay.selectors.selection import Ground, Means
 from assay.selectors.selector import (
+    Examines,
     Explains,
     ExplainsChoice,
     Fold,
@@ -94,7 +95,8 @@ def _joined(scored: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
 
 
 def _because(scorer: Scorer, batch: Batch) -> dict[str, Any]:
-    return scorer.explain(batch) if isinstance(scorer, Explains) else {}
+    told = scorer.explain(batch) if isinstance(scorer, Explains) else {}
+    return _joined(told, scorer.examine(batch)) if isinstance(scorer, Examines) else told
 
 
 def _chosen(selector: Selector, found: Scored, fold: Fold, read: Read) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
@@ -24,7 +24,7 @@ from assay.selectors import storage
 from assay.selectors.errors import BadRequest
 from assay.selectors.memory import give_back
 from assay.selectors.progress import Progress
-from assay.selectors.selector import S, Statistic
+from assay.selectors.selector import S, Statistic, T, Work
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -64,6 +64,8 @@ class Folding:
     progress: Progress
     records: str = ""  # folder for the records; "" keeps none
     bundle: int = 0  # bytes up to which small neighbours are summarised in one go
+    # Of a table of scores: column -> what is said of it beside the table, such as its better end.
+    about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __call__(self, stream: str, empty: S, /) -> S:
         source = self._stream(stream)
@@ -87,6 +89,22 @@ class Folding:
             give_back()
         return total
 
+    def remember(self, what: str, question: str, empty: T, work: Work[T], total: int, /) -> T:
+        """What a method worked out itself; recorded, so that it is worked out once."""
+        record = self._named(f"made-{what.replace(' ', '-')}", question)
+        found, done = record.read(cast(Any, empty))
+        if done:
+            return cast(T, found)
+        self.progress.begin(what, total)
+        made = work(self._advance)
+        record.write(cast(Any, made), 1)
+        self.progress.end()
+        return made
+
+    def _advance(self, done: int) -> None:
+        self.progress.advance(done)
+        list(self.map(_nothing, (0,)))  # which says whether the run was asked to stop
+
     def _stream(self, name: str) -> Stream:
         if name not in self.streams:
             known = ", ".join(sorted(self.streams)) or "none"
@@ -99,10 +117,17 @@ class Folding:
     def _record(self, stream: str, empty: Statistic) -> "Record":
         if not self.records or stream.partition("/")[0] not in RECORDED:
             return Record("", "")
-        question = f"{stream} {identity(empty)}"
+        return self._named(stream.replace("/", "-"), f"{stream} {identity(empty)}")
+
+    def _named(self, name: str, question: str) -> "Record":
+        if not self.records:
+            return Record("", "")
         mark = hashlib.sha256(question.encode()).hexdigest()[:12]
-        name = f"{stream.replace('/', '-')}-{mark}.arrays.zst"
-        return Record(storage.join(self.records, name), question)
+        return Record(storage.join(self.records, f"{name}-{mark}.arrays.zst"), question)
+
+
+def _nothing(item: int) -> int:
+    return item
 
 
 def bundles(units: Sequence[Any], size: Callable[[Any], int], most: int) -> Iterator[list[Any]]:
@@ -158,11 +183,11 @@ def identity(empty: Statistic) -> str:
 def freeze(statistic: Statistic) -> dict[str, np.ndarray[Any, Any]]:
     """The fields of a summary as arrays; settings that are dataclasses as their words."""
     made: dict[str, np.ndarray[Any, Any]] = {}
-    for field in _fields(statistic):
-        value = getattr(statistic, field.name)
-        made[field.name] = np.asarray(repr(value) if is_dataclass(value) else value)
-        if made[field.name].dtype == object:
-            name = f"{type(statistic).__name__}.{field.name}"
+    for one in _fields(statistic):
+        value = getattr(statistic, one.name)
+        made[one.name] = np.asarray(repr(value) if is_dataclass(value) else value)
+        if made[one.name].dtype == object:
+            name = f"{type(statistic).__name__}.{one.name}"
             raise TypeError(f"{name} is no number, text, array or dataclass of settings")
     return made
 
@@ -170,10 +195,10 @@ def freeze(statistic: Statistic) -> dict[str, np.ndarray[Any, Any]]:
 def thaw(empty: S, state: Mapping[str, np.ndarray[Any, Any]]) -> S:
     """A summary with the fields of `state`; settings and types come from `empty`."""
     changes: dict[str, Any] = {}
-    for field in _fields(empty):
-        kind, stored = type(getattr(empty, field.name)), state[field.name]
+    for one in _fields(empty):
+        kind, stored = type(getattr(empty, one.name)), state[one.name]
         if not is_dataclass(kind):
-            changes[field.name] = stored.copy() if kind is np.ndarray else _plain(kind, stored)
+            changes[one.name] = stored.copy() if kind is np.ndarray else _plain(kind, stored)
     return cast(S, replace(cast(Any, empty), **changes))
 
 

@@ -6,6 +6,10 @@ from typing import Protocol
 class Progress(Protocol):
     """Told of each stage, of what is done of it, and whether to go on."""
 
+    def note(self, line: str, /) -> None:
+        """Something that a person wants to know before it begins."""
+        ...
+
     def begin(self, stage: str, total: int, /) -> None:
         """A stage of `total` bytes begins."""
         ...
@@ -21,6 +25,8 @@ class Progress(Protocol):
 
 class Silence:
     """Says nothing."""
+
+    def note(self, line: str, /) -> None: ...
 
     def begin(self, stage: str, total: int, /) -> None: ...
 

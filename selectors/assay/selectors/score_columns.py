@@ -1,8 +1,9 @@
 """Score columns to be decorrelated: statistics of the text, or what earlier selections stored."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
+from typing import Any
 
 import numpy as np
 
@@ -11,12 +12,14 @@ from assay.selectors.choice import mix
 from assay.selectors.errors import BadInput, BadSetting, NothingToRead
 from assay.selectors.methods.blend import STORE, column_of
 from assay.selectors.orthogonal import Moments, Scale
-from assay.selectors.records import Batch, Floats, Ids, Scored
+from assay.selectors.records import Batch, Counts, Floats, Ids, Scored
+from assay.selectors.regression import SampleOf
 from assay.selectors.sampling import LONGEST, Sample
 from assay.selectors.selector import Fold
 
 SURFACE = "surface"
 POLARITIES = {"+": 1, "-": -1, "0": 0}
+STRANGE = 0.5  # of the ids with scores: if fewer are in the corpus, they are others' ids
 ROWS = 1 << 16  # documents that ranks of stored scores are read off
 
 
@@ -26,7 +29,13 @@ class Wanted:
 
     run: str
     column: str
-    polarity: int
+    said: int | None  # its better end, where the request names it
+    beside: Mapping[str, Any] = field(default_factory=dict)  # what the table's author says of it
+
+    @property
+    def polarity(self) -> int:
+        """+1: more is better, -1: less is, 0: neither; as asked, else as said beside the table."""
+        return int(self.beside.get("polarity", 1)) if self.said is None else self.said
 
     @property
     def name(self) -> str:
@@ -34,7 +43,19 @@ class Wanted:
 
     @property
     def group(self) -> str:
-        return self.run
+        return str(self.beside.get("group") or self.run)
+
+
+def told(one: Wanted, about: Mapping[str, Mapping[str, Any]]) -> Wanted:
+    """The column, with what is said of it beside its table."""
+    columns = about.get(one.run, {})
+    found = columns.get(one.column) or columns.get(f"score.{one.column}") or {}
+    if found.get("polarity", 1) not in (1, 0, -1):
+        raise BadInput(
+            f"{STORE}{one.name}: the file beside the table says polarity {found['polarity']!r}: it "
+            f"is 1 where more is better, -1 where less is, 0 where neither"
+        )
+    return replace(one, beside=found)
 
 
 def wanted(columns: str) -> list["Wanted | str"]:
@@ -51,7 +72,7 @@ def wanted(columns: str) -> list["Wanted | str"]:
                 f"columns: {text!r}: write {SURFACE}, or {STORE}RUN or {STORE}RUN/COLUMN, with :+ "
                 f":- or :0 behind it for its better end"
             )
-        found.append(Wanted(run, column, POLARITIES[polarity or "+"]))
+        found.append(Wanted(run, column, POLARITIES[polarity] if polarity else None))
     if SURFACE in found and len(found) > 1:
         raise BadSetting(f"columns: {SURFACE} stands alone: stored scores and it are not mixed")
     names = [one.name for one in found if isinstance(one, Wanted)]
@@ -111,8 +132,7 @@ def of_text(fold: Fold, room: int, gaussian: bool) -> Source:
     sample = fold("raw", empty)
     if not len(sample):
         raise NothingToRead("the corpus holds no text: there is nothing to learn statistics from")
-    learned = surface.learn(sample, fold("target", empty) if fold.targets else None)
-    found = learned(sample.texts(), sample.key)
+    learned, found = surface.learn(sample, fold("target", empty) if fold.targets else None)
     scales = [Scale.of(column, gaussian) for column in found.T]
     kept = tuple(place for place, scale in enumerate(scales) if not scale.constant)
     some = tuple(scales[place] for place in kept)
@@ -122,12 +142,42 @@ def of_text(fold: Fold, room: int, gaussian: bool) -> Source:
 
 def of_store(fold: Fold, parts: Sequence[Wanted | str], gaussian: bool) -> Source:
     """Columns of earlier selections, whose scales are read off a sample of their documents."""
-    columns = tuple(one for one in parts if isinstance(one, Wanted))
+    columns = _told(fold, parts)
+    return _stored(columns, gaussian, *_sampled(fold, columns))[0]
+
+
+def of_samples(
+    fold: Fold, parts: Sequence[Wanted | str], room: int, gaussian: bool
+) -> tuple[Source, "SampleOf", Counts]:
+    """Columns that some documents have: with the texts of these, and the row of each text in the
+    source's sample."""
+    columns = _told(fold, parts)
+    source, shared = _stored(columns, gaussian, *_sampled(fold, columns))
+    texts = fold("raw", SampleOf.of(shared, room, LONGEST, fold.seed))
+    if texts.met < STRANGE * len(shared):
+        raise BadInput(
+            f"{texts.met} of {len(shared)} ids with scores are in the corpus: the scores belong to "
+            f"other documents, or --id-column is another"
+        )
+    return source, texts, np.searchsorted(shared, texts.key)
+
+
+def _told(fold: Fold, parts: Sequence[Wanted | str]) -> tuple[Wanted, ...]:
+    about = getattr(fold, "about", {})
+    return tuple(told(one, about) for one in parts if isinstance(one, Wanted))
+
+
+def _sampled(fold: Fold, columns: Sequence[Wanted]) -> tuple[Floats, Ids]:
     tables = {
         run: fold(f"{STORE}{run}", TableSample(_of_run(columns, run), ROWS, fold.seed))
         for run in sorted({one.run for one in columns})
     }
-    found = _side_by_side(columns, tables)
+    return _side_by_side(columns, tables)
+
+
+def _stored(
+    columns: tuple[Wanted, ...], gaussian: bool, found: Floats, shared: Ids
+) -> tuple[Source, Ids]:
     scales = [Scale.of(column, gaussian) for column in found.T]
     for one, scale, values in zip(columns, scales, found.T, strict=True):
         if np.isinf(values).any():
@@ -140,15 +190,18 @@ def of_store(fold: Fold, parts: Sequence[Wanted | str], gaussian: bool) -> Sourc
                 f"{STORE}{one.name}: has the same score for every document that was looked at: "
                 f"leave it out"
             )
-    return Source(columns, OfStore(columns), tuple(scales), scaled(scales, found))
+    source = Source(columns, OfStore(columns), tuple(scales), scaled(scales, found))
+    return source, shared
 
 
 def _of_run(columns: Sequence[Wanted], run: str) -> tuple[str, ...]:
     return tuple(one.column for one in columns if one.run == run)
 
 
-def _side_by_side(columns: Sequence[Wanted], tables: "Mapping[str, TableSample]") -> Floats:
-    """(documents, columns) of the documents that all samples hold, in the order of their ids."""
+def _side_by_side(
+    columns: Sequence[Wanted], tables: "Mapping[str, TableSample]"
+) -> tuple[Floats, Ids]:
+    """(documents, columns) of the documents that all samples hold, by the hashes of their ids."""
     keys = [table.key for table in tables.values()]
     shared = reduce(np.intersect1d, keys)
     if not len(shared):
@@ -160,7 +213,7 @@ def _side_by_side(columns: Sequence[Wanted], tables: "Mapping[str, TableSample]"
         table, place = tables[one.run], _of_run(columns, one.run).index(one.column)
         _, rows, _ = np.intersect1d(table.key, shared, return_indices=True)
         found.append(table.values[rows, place])
-    return np.column_stack(found)
+    return np.column_stack(found), np.unique(shared)
 
 
 @dataclass

@@ -39,7 +39,7 @@ from assay.selectors.report.files import write_report
 from assay.selectors.report.outcome import Outcome
 from assay.selectors.scores import ScoreFile, Scores
 from assay.selectors.scoring import Scoring
-from assay.selectors.selector import Rule, Scorer, Selector
+from assay.selectors.selector import Appraises, Charge, Charges, Rule, Scorer, Selector
 from assay.selectors.shards import Corpus, Reading, Unit
 from assay.selectors.spec import Spec
 from assay.selectors.writing import ADDED, Kept, Part, Tally, Writing, Written
@@ -187,7 +187,8 @@ def survey(asked: Spec, means: Means) -> Ground:
     _check_outside(wanted)
     names = _names(raw)
     request = _request(wanted, raw, names, targets, means)
-    known = earlier.survey(wanted.scores, request["inputs"]["raw"])
+    partial = getattr(selector, "from_samples", False)
+    known = earlier.survey(wanted.scores, request["inputs"]["raw"], partial)
     request["inputs"]["scores"] = dict(known.request)
     return Ground(wanted, selector, raw, targets, names, request, known)
 
@@ -219,6 +220,11 @@ def _is_ours(folder: str) -> bool:
 def carry_out(ground: Ground, means: Means, begun: float) -> Manifest:
     """Everything from the fit to the manifest; what is there already is not done again."""
     out, asked = ground.spec.out, budget.parse(ground.spec.budget)
+    if price := charge(ground):
+        means.progress.note(
+            f"{ground.spec.method} will take about {price.total:.2g} FLOPs: {price.fit:.2g} to fit,"
+            f" {price.score:.2g} to score"
+        )
     scorer = ground.selector.fit(folding(ground, means))
     files = _score(ground, scorer, means)
     choosing = folding(ground, means, files)
@@ -233,6 +239,15 @@ def carry_out(ground: Ground, means: Means, begun: float) -> Manifest:
     finished = manifest.finish(out, content | {"warnings": warnings, "run": run})
     storage.delete_all(storage.join(out, "state"))
     return finished
+
+
+def charge(ground: Ground) -> Charge | None:
+    """What the method counts of its own work; None where it does not."""
+    if not isinstance(ground.selector, Charges):
+        return None
+    size = sum(unit.bytes for unit in ground.raw.units)
+    found = ground.selector.charge(ground.raw.rows, size)
+    return found if found.total else None
 
 
 def folding(
@@ -255,7 +270,10 @@ def folding(
         streams["kept"] = Documents(shards.survey(uris, written), written)
     records = storage.join(out, "fit")
     bundle = min(BUNDLE, shards.UNIT_BYTES // 4)
-    return Folding(streams, asked.seed, tuple(targets), means.map, means.progress, records, bundle)
+    about = ground.known.about
+    return Folding(
+        streams, asked.seed, tuple(targets), means.map, means.progress, records, bundle, about
+    )
 
 
 # The steps -----------------------------------------------------------------------------------
@@ -462,6 +480,7 @@ def _content(
         "bytes": sum(part.text_bytes for part in parts),
         "tokens": sum(part.tokens for part in parts),
     }
+    appraisal = _appraisal(scorer, sums)
     return {
         "request": ground.request,
         "versions": _versions(scorer),
@@ -470,7 +489,13 @@ def _content(
         "cut": rule.describe(),
         "scores": {"columns": list(scorer.names), "files": len(files)},
         "parts": [part.entry() for part in parts],
-    }
+    } | ({"appraisal": appraisal} if appraisal else {})
+
+
+def _appraisal(scorer: Scorer, corpus: Mapping[str, int]) -> dict[str, Any]:
+    if not isinstance(scorer, Appraises):
+        return {}
+    return scorer.appraisal(corpus["documents"], corpus["bytes"])
 
 
 def _versions(scorer: Scorer) -> dict[str, str]:

@@ -22,6 +22,8 @@ order of the shards, and randomness hangs on (seed, document id), never on a gen
 How to add one: docs/new-method.md.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 from assay.selectors.budget import Budget
@@ -64,6 +66,49 @@ class Fold(Protocol):
     def __call__(self, stream: str, empty: S, /) -> S:
         """The summary of a whole stream: "raw", "target", "target/NAME", "scores", or "scores/NAME"
         of an earlier selection."""
+        ...
+
+
+T = TypeVar("T")
+Work = Callable[[Callable[[int], None]], T]  # handed what to call with how much more is done
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A fold that writes down what took long to work out from its streams."""
+
+    def remember(self, what: str, question: str, empty: T, work: Work[T], total: int, /) -> T:
+        """The record of this question, or what `work` comes to, recorded. `empty` is a dataclass of
+        numbers, text and arrays, `what` tells a person what is done, `total` how much there is."""
+        ...
+
+
+def remembered(fold: Fold, what: str, question: str, empty: T, work: Work[T], total: int) -> T:
+    """As `Remembers.remember`; a fold that cannot write it down has it worked out."""
+    if isinstance(fold, Remembers):
+        return fold.remember(what, question, empty, work, total)
+    return work(lambda done: None)
+
+
+@dataclass(frozen=True)
+class Charge:
+    """FLOPs of a selection, for methods whose work is worth counting."""
+
+    fit: float
+    score: float
+    rate: float  # FLOP/s of the machine, about
+
+    @property
+    def total(self) -> float:
+        return self.fit + self.score
+
+
+@runtime_checkable
+class Charges(Protocol):
+    """A selector whose fit is long for reasons other than the size of the corpus."""
+
+    def charge(self, documents: int, size: int, /) -> Charge:
+        """What selecting from so many documents and bytes will take, at most."""
         ...
 
 
@@ -125,12 +170,32 @@ class Explains(Protocol):
 
 
 @runtime_checkable
+class Examines(Protocol):
+    """A scorer that can say more about a document than there is time for with many of them."""
+
+    def examine(self, batch: Batch, /) -> dict[str, Any]:
+        """Of a batch of one document, for `assay explain` alone: plain JSON values."""
+        ...
+
+
+@runtime_checkable
 class Portrays(Protocol):
     """A scorer that scores along several directions, and can say what they are made of."""
 
     def portrait(self, /) -> dict[str, Any]:
         """Plain JSON values: `columns` and `directions`, each with a name; `loadings`: a row for
         each direction with a number for each column."""
+        ...
+
+
+@runtime_checkable
+class Appraises(Protocol):
+    """A scorer that has measured how far it is to be trusted."""
+
+    def appraisal(self, documents: int, size: int, /) -> dict[str, Any]:
+        """Plain JSON values for the manifest and the report, of a corpus of so many documents and
+        bytes: `flops` of the selection; `said`, sentences for a person; `checks`, each with the
+        fields of `report.alarms.Check`; and figures by their names. Empty: there is nothing."""
         ...
 
 

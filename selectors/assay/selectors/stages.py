@@ -8,7 +8,7 @@ A stage leaves what its method does not rule out; of that, where it is asked for
 own (`keep`) and what reaches a score (`least`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, cast
@@ -19,6 +19,10 @@ from assay.selectors.budget import Budget
 from assay.selectors.errors import BadBudget
 from assay.selectors.records import STAGE, Batch, Counts, Floats, Mask, Scored, best
 from assay.selectors.selector import (
+    Appraises,
+    Charge,
+    Charges,
+    Examines,
     Explains,
     ExplainsChoice,
     Fold,
@@ -60,6 +64,13 @@ class Chain:
 
     def fit(self, fold: Fold) -> "Stacked":
         return Stacked(tuple((stage, stage.selector.fit(fold)) for stage in self.stages))
+
+    def charge(self, documents: int, size: int) -> Charge:
+        """Of all stages that count theirs."""
+        own = [s.selector.charge(documents, size) for s in self.stages
+               if isinstance(s.selector, Charges)]  # fmt: skip
+        rate = min((one.rate for one in own), default=1.0)
+        return Charge(sum(one.fit for one in own), sum(one.score for one in own), rate)
 
     def choose(self, budget: Budget, fold: Fold) -> Rule:
         rules: tuple[Rule, ...] = ()
@@ -150,18 +161,39 @@ class Stacked:
             found |= dict(getattr(scorer, "versions", {}))
         return found
 
+    def appraisal(self, documents: int, size: int) -> dict[str, Any]:
+        """Of all stages, under their names where they are not the last; what they did in all."""
+        own = {stage.name: scorer.appraisal(documents, size) for stage, scorer in self.parts
+               if isinstance(scorer, Appraises)}  # fmt: skip
+        told = told_by_name(own)
+        if own:
+            told["flops"] = sum(one["flops"] for one in own.values())
+            told["said"] = [line for one in own.values() for line in one["said"]]
+            told["checks"] = [check for one in own.values() for check in one["checks"]]
+        return told
+
     def score(self, batch: Batch) -> Floats:
         columns = [np.asarray(scorer.score(batch), np.float64) for _, scorer in self.parts]
         return np.concatenate([c if c.ndim == 2 else c[:, None] for c in columns], axis=1)
 
     def explain(self, batch: Batch) -> dict[str, Any]:
         """What the last stage says, and what the others say under their names."""
-        told: dict[str, Any] = {}
-        for stage, scorer in self.parts:
-            if isinstance(scorer, Explains):
-                said = scorer.explain(batch)
-                told |= {stage.name: said} if stage.name else said
-        return told
+        said = {stage.name: scorer.explain(batch) for stage, scorer in self.parts
+                if isinstance(scorer, Explains)}  # fmt: skip
+        return told_by_name(said)
+
+    def examine(self, batch: Batch) -> dict[str, Any]:
+        said = {stage.name: scorer.examine(batch) for stage, scorer in self.parts
+                if isinstance(scorer, Examines)}  # fmt: skip
+        return told_by_name(said)
+
+
+def told_by_name(said: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the last stage says, which has no name, beside what the others say under theirs."""
+    told: dict[str, Any] = {}
+    for name, one in said.items():
+        told |= {name: one} if name else one
+    return told
 
 
 @dataclass(frozen=True)

@@ -93,12 +93,13 @@ def is_table(uri: str) -> bool:
     return uri.endswith(".parquet") and not storage.exists(storage.join(uri, "manifest.json"))
 
 
-def read(uri: str, documents: int) -> Table:
-    """The table at an address, if it holds a row for nearly all of so many documents."""
+def read(uri: str, documents: int, partial: bool = False) -> Table:
+    """The table at an address, if it holds a row for nearly all of so many documents; or for some
+    of them, where it is `partial`."""
     data = storage.read_bytes(uri)
     found = _opened(uri, data)
     names = tuple(name for name in found.column_names if _is_score(name))
-    _check(uri, found, names, documents)
+    _check(uri, found, names, 0 if partial else documents)
     key = kernels.fingerprint(pc.cast(found["id"].combine_chunks(), pa.string()))
     values = np.column_stack([_numbers(uri, found, name) for name in names])
     key, values = _once(uri, key, values)
@@ -133,7 +134,8 @@ def _check(uri: str, found: pa.Table, names: tuple[str, ...], documents: int) ->
     if len(found) < COVERED * documents:
         raise BadRequest(
             f"{uri}: has {len(found)} rows for {documents} documents, {COVERED:.0%} is the least: "
-            f"score the others too, or select from those that are scored"
+            f"score the others too, select from those that are scored, or let them be learned from "
+            f"the texts (odis --set scorer=ridge)"
         )
 
 

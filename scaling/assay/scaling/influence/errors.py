@@ -47,3 +47,7 @@ class TooFewItems(BadSequences):
 
 class EmptyAnswer(BadSequences):
     """A prompt without an answer has nothing that a model could find hard."""
+
+
+class TooLittleTarget(ScalingError, BadInput):
+    """The target holds too little text for the gradient of its loss."""

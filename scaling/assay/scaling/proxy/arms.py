@@ -5,7 +5,7 @@ uniform    as many bytes, drawn evenly from the corpus; another sample for each 
 uniform-2  the same once more: what it is found to differ by is noise
 matched    drawn evenly, but with the subset's bytes in each class of domain and length
 full       the whole corpus in a random order, at equal FLOPs: nothing repeats sooner than it must
-cost       uniform, with the tokens more that the selection's own time would have trained
+cost       uniform, with the tokens more that the selection's own time, or FLOPs, would have trained
 """
 
 from collections.abc import Mapping, Sequence

@@ -2,6 +2,9 @@
 takes four here, and small models on a CPU wait for memory. A GPU's compiler fuses the plain ones.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, cast
 
 import torch
@@ -10,6 +13,18 @@ from torch.nn import functional as F
 
 EPSILON = 1e-6
 Turn = tuple[Tensor, Tensor]  # cosines and sines, (length, 1, head / 2)
+
+_by_hand: ContextVar[bool] = ContextVar("by_hand", default=True)
+
+
+@contextmanager
+def transformable() -> Iterator[None]:
+    """Inside it the plain operations, which torch.func can take forwards and per sample."""
+    before = _by_hand.set(False)
+    try:
+        yield
+    finally:
+        _by_hand.reset(before)
 
 
 def normed(x: Tensor) -> Tensor:
@@ -28,7 +43,8 @@ def normed_and_turned(x: Tensor, turn: Turn) -> Tensor:
 
 
 def plain(x: Tensor) -> bool:
-    return x.is_cuda or x.dtype != torch.float32 or bool(torch.compiler.is_compiling())
+    there = x.is_cuda or x.dtype != torch.float32 or bool(torch.compiler.is_compiling())
+    return there or not _by_hand.get()
 
 
 def normed_by_hand(x: Tensor, cosine: Tensor | None, sine: Tensor | None) -> Tensor:

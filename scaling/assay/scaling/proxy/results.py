@@ -189,7 +189,7 @@ def cost(study: "Study", found: "Found") -> Document:
         "hours": seconds / HOUR,
         "dollars": None if dollars is None else dollars * seconds / HOUR,
         "selection_hours": selection / HOUR,
-        "selection_flops": selection * rate,
+        "selection_flops": max(selection * rate, study.selection_flops),
         "selection_dollars": None if dollars is None else dollars * selection / HOUR,
         "on_named_machine": plain(price_of(flops, study.means.rates)),
         "named_machine": study.means.rates.hardware.name,

@@ -395,13 +395,21 @@ class Study:
         return TOKENS_PER_PARAMETER * parameters(plain, self.encoding.vocabulary)
 
     def extra(self, size: str, found: "Found") -> int:
-        """Tokens that the selection's time would have trained, at the subset trainings' speed."""
-        speeds = [one.content["tokens_per_second"] for one in found[SUBSET, size]]
-        return int(self.selection_seconds * float(np.median(speeds)))
+        """Tokens that the selection would have trained: in its time, at the subset trainings'
+        speed, or with its FLOPs where it has counted them, whichever are more."""
+        records = [one.content for one in found[SUBSET, size]]
+        speed = float(np.median([one["tokens_per_second"] for one in records]))
+        each = float(records[0]["flops"]) / float(records[0]["tokens"])
+        return int(max(self.selection_seconds * speed, self.selection_flops / each))
 
     @property
     def selection_seconds(self) -> float:
         return float(self.manifest.run["seconds"])
+
+    @property
+    def selection_flops(self) -> float:
+        """As its method has counted them; 0 where it has not."""
+        return float(self.manifest.content.get("appraisal", {}).get("flops", 0.0))
 
     def packed(self, arm: str, seed: int) -> Packed:
         if (arm, seed) not in self._packed:

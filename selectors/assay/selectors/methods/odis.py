@@ -7,24 +7,27 @@ want, and what its scores are; what is done here, and why, is in docs/odis.md. W
 your own the eleven statistics of `surface.py` are used. They are not the paper's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import pyarrow as pa
 from pydantic import Field
 
-from assay.selectors import orthogonal, surface
+from assay.selectors import orthogonal, regression, surface
 from assay.selectors.budget import Budget
 from assay.selectors.choice import AnyOf, quotas
 from assay.selectors.errors import BadRequest, BadSetting, NothingToRead
 from assay.selectors.methods.blend import Curve
 from assay.selectors.orthogonal import Axes, Moments
-from assay.selectors.records import Batch, Floats
+from assay.selectors.records import Batch, Counts, Floats
+from assay.selectors.sampling import LONGEST, Sample
 from assay.selectors.score_columns import (
     SURFACE,
     OfText,
     Source,
     fold_moments,
+    of_samples,
     of_store,
     of_text,
     wanted,
@@ -47,6 +50,7 @@ from assay.selectors.tails import (
 BOOTSTRAP = 50
 LEAST_ROWS = 30  # documents below which correlations mean nothing
 RAW = "z."
+REFERENCE = 8 << 20  # bytes of text of all documents that ranks of what is learned are read off
 
 
 @dataclass(frozen=True)
@@ -89,18 +93,50 @@ class Odis:
     ] = 0.0
     sample: Annotated[
         int, Field(ge=1, le=1024, description="MiB of raw text that the statistics are learned on")
-    ] = 32
+    ] = 16
+    scorer: Annotated[
+        Literal["exact", "ridge", "boosting"],
+        Field(
+            description="exact: every document has its scores; ridge, boosting: only a sample has, "
+            "and what they say is learned from the texts"
+        ),
+    ] = "exact"
+    gate: Annotated[
+        Literal["refuse", "leave"],
+        Field(
+            description="of a component that cannot be learned well enough: refuse the selection, "
+            "or leave the component out"
+        ),
+    ] = "refuse"
 
     def __post_init__(self) -> None:
-        wanted(self.columns)
+        if wanted(self.columns) == [SURFACE] and self.from_samples:
+            raise BadSetting(
+                f"scorer={self.scorer}: is for scores that a sample has, columns=scores/...: the "
+                f"statistics of {SURFACE} are had of every document"
+            )
         if not _sound(self.components):
             raise BadSetting(
                 f"components: {self.components}: a whole number from 1 on, a share of the variance "
                 f"between 0 and 1, or parallel"
             )
 
+    @property
+    def from_samples(self) -> bool:
+        """Whether the scores need be those of some documents only."""
+        return self.scorer != "exact"
+
     def fit(self, fold: Fold) -> "Directions":
-        source = self._source(fold)
+        if not self.from_samples:
+            return self._directions(self._source(fold), fold)
+        gaussian = self.transform == "gaussian"
+        source, texts, rows = of_samples(fold, wanted(self.columns), self.sample << 20, gaussian)
+        directions = self._directions(source, fold)
+        reference = fold("raw", Sample(REFERENCE, LONGEST, fold.seed))
+        boosting, leave = self.scorer == "boosting", self.gate == "leave"
+        return taught(directions, texts, rows, reference.texts(), boosting, leave)
+
+    def _directions(self, source: Source, fold: Fold) -> "Directions":
         moments = fold_moments(source, fold)
         check(source, moments)
         found = orthogonal.axes(moments)
@@ -165,6 +201,79 @@ def check(source: Source, moments: Moments) -> None:
         )
     if len(source.sample) < 2:
         raise NothingToRead("odis needs two documents at least to tell scores apart")
+
+
+def taught(
+    directions: "Directions", sample: Sample, rows: Counts, reference: pa.Array, boosting: bool,
+    leave: bool,
+) -> "Directions":  # fmt: skip
+    """The same directions, foretold from texts as documents with scores show it.
+
+    `rows` are the places of the sampled texts among the source's scores. What part of the corpus a
+    document beats is read off what is foretold of `reference`, texts drawn from all documents.
+    """
+    if len(sample) < regression.LEAST:
+        raise BadRequest(
+            f"{len(sample)} documents of the corpus have scores and text: {regression.LEAST} are "
+            f"the least that a direction can be learned from; rate more of them"
+        )
+    columns = directions.source.sample[rows]
+    overall, y, _ = directions.measured(columns)
+    wanted = np.column_stack([y, overall])
+    deviation = np.where(wanted.std(axis=0) > 0, wanted.std(axis=0), 1.0)
+    names = (*directions.directions, MEAN)
+    learned = regression.learn(
+        sample.texts(), sample.key, (wanted - wanted.mean(axis=0)) / deviation, names, boosting
+    )
+    kept, floor = passing(directions, learned, leave)
+    found = learned.model(reference)
+    return replace(
+        directions,
+        kept=kept,
+        floor=floor,
+        learned=learned,
+        curves=tuple(Curve.of(column) for column in found.T[:-1]),
+        overall=Curve.of(found[:, -1]),
+    )
+
+
+def passing(
+    directions: "Directions", learned: regression.Learned, leave: bool
+) -> tuple[tuple[int, ...], float]:
+    """The directions that are foretold well enough, and the floor if the mean score is."""
+    good = [
+        place for place in directions.kept
+        if learned.trust[place].passes(len(directions.ends_of(place)) > 1)
+    ]  # fmt: skip
+    weak = [directions.directions[p] for p in directions.kept if p not in good]
+    mean = learned.trust[-1].spearman >= regression.SPEARMAN
+    floor = directions.floor if mean else 0.0
+    without = [*weak, *(["the mean score"] if directions.floor and not mean else [])]
+    if without and not (leave and good):
+        raise BadRequest(refusal(directions, learned, without, bool(good)))
+    return tuple(good), floor
+
+
+def refusal(
+    directions: "Directions", learned: regression.Learned, without: list[str], some: bool
+) -> str:
+    columns = [column.name for column in directions.source.columns]
+    lines = []
+    for place, trust in enumerate(learned.trust[:-1]):
+        if trust.name in without:
+            loadings = directions.axes.vectors[:, place]
+            order = np.argsort(-np.abs(loadings), kind="stable")[:3]
+            made_of = ", ".join(f"{columns[n]} {loadings[n]:+.2f}" for n in order)
+            lines.append(f"{trust.name} ({made_of}): {trust.words()}")
+    if "the mean score" in without:
+        lines.append(f"the mean score, which `floor` goes by: {learned.trust[-1].words()}")
+    advice = ", or go on without with gate=leave" if some else ""
+    return (
+        f"cannot be learned well enough from the texts of {learned.documents} documents with "
+        f"scores: {'; '.join(lines)}. Asked is a Spearman correlation of {regression.SPEARMAN} and "
+        f"{regression.PRECISION:g} times what chance finds of the best tenth, on documents held "
+        f"out: rate more documents, try scorer=boosting or other columns{advice}"
+    )
 
 
 # The scorer ----------------------------------------------------------------------------------
@@ -233,18 +342,19 @@ class Directions:
     explained: tuple[float, ...]
     stable: dict[str, Any] | None
     missing: tuple[float, ...]
+    learned: regression.Learned | None = None  # foretells the directions, and the mean score
 
     @property
     def tails(self) -> tuple[tuple[int, Tail], ...]:
         """Each with the place of its direction."""
         found: list[tuple[int, Tail]] = []
         for place in self.kept:
-            ends = self._ends(place)
+            ends = self.ends_of(place)
             found += [(place, Tail(self.directions[place] + end, 1 if end == UP else -1,
                                    1 / len(ends))) for end in ends]  # fmt: skip
         return tuple(found)
 
-    def _ends(self, place: int) -> str:
+    def ends_of(self, place: int) -> str:
         if not self.contrasts[place]:
             return UP
         return {"both": UP + DOWN, "up": UP, "down": DOWN, "leave": ""}[self.ends]
@@ -252,11 +362,13 @@ class Directions:
     @property
     def names(self) -> tuple[str, ...]:
         along = [f"{ALONG}{self.directions[place]}" for place in self.kept]
-        raw = [f"{RAW}{column.name}" for column in self.source.columns]
+        raw = [] if self.learned else [f"{RAW}{column.name}" for column in self.source.columns]
         return ("score", MEAN, *along, *(tail.place for _, tail in self.tails), *raw)
 
     @property
     def versions(self) -> dict[str, str]:
+        if self.learned:
+            return self.learned.versions
         raw = self.source.raw
         return raw.surface.versions if isinstance(raw, OfText) else {}
 
@@ -266,16 +378,26 @@ class Directions:
         return surface.FEATURES
 
     def score(self, batch: Batch) -> Floats:
-        columns = self.source(batch)
-        z = self.axes.standard(columns)
-        y = self.axes.project(columns)
+        overall, y, z = self._found(batch)
         places = self._places(y)
-        mean = self.overall(z @ self.polarity / max(np.abs(self.polarity).sum(), 1.0))
+        mean = self.overall(overall)
         best = places.max(axis=1) if places.shape[1] else mean
         best = np.where(mean >= self.floor, best, -np.inf)
         found = np.column_stack([best, mean, y[:, self.kept], places, z])
         # float32: the last bits of logarithms and sums of products differ between processors.
         return np.asarray(found.astype(np.float32), np.float64)
+
+    def _found(self, batch: Batch) -> tuple[Floats, Floats, Floats]:
+        if not self.learned:
+            return self.measured(self.source(batch))
+        found = self.learned.model(batch.text)
+        return found[:, -1], found[:, :-1], np.zeros((len(batch), 0))
+
+    def measured(self, columns: Floats) -> tuple[Floats, Floats, Floats]:
+        """The mean score, the directions and the standardised columns of scaled ones."""
+        z = self.axes.standard(columns)
+        overall = z @ self.polarity / max(np.abs(self.polarity).sum(), 1.0)
+        return overall, self.axes.project(columns), z
 
     def _places(self, y: Floats) -> Floats:
         """In each tail the share of the corpus that a document beats."""
@@ -286,6 +408,8 @@ class Directions:
 
     def explain(self, batch: Batch) -> dict[str, Any]:
         """Where the document stands in each tail, and what each column adds to that."""
+        if self.learned:
+            return self._explain_learned(self.learned, batch)
         if not self.source.knows(batch):
             return {"directions": {}, "columns": {}}  # a text that stands in no corpus
         columns = self.source(batch)
@@ -302,6 +426,17 @@ class Directions:
                 "because": {names[n]: round(float(adds[n]), 4) for n in order[:5]},
             }
         return {"directions": told, "columns": dict(zip(names, z.round(4).tolist(), strict=True))}
+
+    def _explain_learned(self, learned: regression.Learned, batch: Batch) -> dict[str, Any]:
+        """Where the document stands in each tail, and the n-grams that put it there."""
+        places = self._places(learned.model(batch.text)[:, :-1])[0]
+        text = batch.text.cast(pa.binary())[0].as_py()
+        told = {}
+        for number, (place, tail) in enumerate(self.tails):
+            because = learned.model.explain(text, place)
+            adds = {n["ngram"]: round(tail.sign * n["adds"], 4) for n in because["ngrams"][:5]}
+            told[tail.name] = {"beats": float(places[number]), "because": adds}
+        return {"directions": told, "columns": {}}
 
     def portrait(self) -> dict[str, Any]:
         """The directions in numbers, for the report: plain JSON values."""
@@ -320,4 +455,5 @@ class Directions:
             "loadings": self.axes.vectors.T.round(4).tolist(),
             "explained": [round(share, 4) for share in self.explained],
             "stability": self.stable,
+            "learned": self.learned and self.learned.told(),
         }

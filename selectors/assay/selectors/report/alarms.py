@@ -64,7 +64,14 @@ def checks(findings: Mapping[str, Any]) -> list[Check]:
         ambiguous_ids(findings),
         target_inside(findings),
         shared_score(findings),
+        *of_the_method(findings),
     ]
+
+
+def of_the_method(findings: Mapping[str, Any]) -> list[Check]:
+    """What the method itself has measured of its scores."""
+    told = findings.get("appraisal") or {}
+    return [Check(**one) for one in told.get("checks", ())]
 
 
 def length_bias(findings: Mapping[str, Any]) -> Check:

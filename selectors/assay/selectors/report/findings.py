@@ -46,6 +46,7 @@ def find(outcome: Outcome, fold: Fold) -> dict[str, Any]:
         "lengths": _lengths(survey, passages),
         "groups": _groups(outcome, survey, detail.groups),
         "directions": _directions(outcome),
+        "appraisal": outcome.content.get("appraisal"),
         "divergence": divergence(outcome.scorer, texts, fold),
         "ngrams": _ngrams(outcome, texts.sample),
         "duplicates": _duplicates(survey, detail),
