@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from assay.selectors import orthogonal, regression, surface
+from assay.selectors import foretelling, orthogonal, surface
 from assay.selectors.budget import Budget
 from assay.selectors.choice import AnyOf, quotas
 from assay.selectors.errors import BadRequest, BadSetting, NothingToRead
@@ -95,12 +95,15 @@ class Odis:
         int, Field(ge=1, le=1024, description="MiB of raw text that the statistics are learned on")
     ] = 16
     scorer: Annotated[
-        Literal["exact", "ridge", "boosting"],
+        foretelling.Scorer,
         Field(
-            description="exact: every document has its scores; ridge, boosting: only a sample has, "
-            "and what they say is learned from the texts"
+            description="exact: every document has its scores; ridge, boosting, encoder: only a "
+            "sample has, and what they say is learned from the texts"
         ),
     ] = "exact"
+    encoder: Annotated[
+        str, Field(description="folder of a text encoder and its tokenizer, for scorer=encoder")
+    ] = ""
     gate: Annotated[
         Literal["refuse", "leave"],
         Field(
@@ -133,8 +136,8 @@ class Odis:
         source, texts, rows = of_samples(fold, wanted(self.columns), self.sample << 20, gaussian)
         directions = self._directions(source, fold)
         reference = fold("raw", Sample(REFERENCE, LONGEST, fold.seed))
-        boosting, leave = self.scorer == "boosting", self.gate == "leave"
-        return taught(directions, texts, rows, reference.texts(), boosting, leave)
+        lesson = Lesson(fold, texts, rows, reference.texts(), self.scorer, self.encoder)
+        return taught(directions, lesson, self.gate == "leave")
 
     def _directions(self, source: Source, fold: Fold) -> "Directions":
         moments = fold_moments(source, fold)
@@ -203,30 +206,37 @@ def check(source: Source, moments: Moments) -> None:
         raise NothingToRead("odis needs two documents at least to tell scores apart")
 
 
-def taught(
-    directions: "Directions", sample: Sample, rows: Counts, reference: pa.Array, boosting: bool,
-    leave: bool,
-) -> "Directions":  # fmt: skip
+@dataclass(frozen=True)
+class Lesson:
+    """Texts whose scores are known, and how to learn from them."""
+
+    fold: Fold
+    sample: Sample
+    rows: Counts  # the places of the sampled texts among the source's scores
+    reference: pa.Array  # texts drawn from all documents
+    scorer: foretelling.Scorer
+    encoder: str
+
+
+def taught(directions: "Directions", lesson: Lesson, leave: bool) -> "Directions":
     """The same directions, foretold from texts as documents with scores show it.
 
-    `rows` are the places of the sampled texts among the source's scores. What part of the corpus a
-    document beats is read off what is foretold of `reference`, texts drawn from all documents.
+    What part of the corpus a document beats is read off what is foretold of the reference.
     """
-    if len(sample) < regression.LEAST:
+    if len(lesson.sample) < foretelling.LEAST:
         raise BadRequest(
-            f"{len(sample)} documents of the corpus have scores and text: {regression.LEAST} are "
-            f"the least that a direction can be learned from; rate more of them"
+            f"{len(lesson.sample)} documents of the corpus have scores and text: "
+            f"{foretelling.LEAST} are the least that a direction can be learned from; rate more"
         )
-    columns = directions.source.sample[rows]
-    overall, y, _ = directions.measured(columns)
+    overall, y, _ = directions.measured(directions.source.sample[lesson.rows])
     wanted = np.column_stack([y, overall])
     deviation = np.where(wanted.std(axis=0) > 0, wanted.std(axis=0), 1.0)
-    names = (*directions.directions, MEAN)
-    learned = regression.learn(
-        sample.texts(), sample.key, (wanted - wanted.mean(axis=0)) / deviation, names, boosting
-    )
+    learned = foretelling.learn(
+        lesson.fold, lesson.sample, (wanted - wanted.mean(axis=0)) / deviation,
+        (*directions.directions, MEAN), lesson.scorer, lesson.encoder,
+    )  # fmt: skip
     kept, floor = passing(directions, learned, leave)
-    found = learned.model(reference)
+    found = learned.model(lesson.reference)
     return replace(
         directions,
         kept=kept,
@@ -238,7 +248,7 @@ def taught(
 
 
 def passing(
-    directions: "Directions", learned: regression.Learned, leave: bool
+    directions: "Directions", learned: foretelling.Learned, leave: bool
 ) -> tuple[tuple[int, ...], float]:
     """The directions that are foretold well enough, and the floor if the mean score is."""
     good = [
@@ -246,7 +256,7 @@ def passing(
         if learned.trust[place].passes(len(directions.ends_of(place)) > 1)
     ]  # fmt: skip
     weak = [directions.directions[p] for p in directions.kept if p not in good]
-    mean = learned.trust[-1].spearman >= regression.SPEARMAN
+    mean = learned.trust[-1].spearman >= foretelling.SPEARMAN
     floor = directions.floor if mean else 0.0
     without = [*weak, *(["the mean score"] if directions.floor and not mean else [])]
     if without and not (leave and good):
@@ -255,7 +265,7 @@ def passing(
 
 
 def refusal(
-    directions: "Directions", learned: regression.Learned, without: list[str], some: bool
+    directions: "Directions", learned: foretelling.Learned, without: list[str], some: bool
 ) -> str:
     columns = [column.name for column in directions.source.columns]
     lines = []
@@ -270,9 +280,9 @@ def refusal(
     advice = ", or go on without with gate=leave" if some else ""
     return (
         f"cannot be learned well enough from the texts of {learned.documents} documents with "
-        f"scores: {'; '.join(lines)}. Asked is a Spearman correlation of {regression.SPEARMAN} and "
-        f"{regression.PRECISION:g} times what chance finds of the best tenth, on documents held "
-        f"out: rate more documents, try scorer=boosting or other columns{advice}"
+        f"scores: {'; '.join(lines)}. Asked is a Spearman correlation of {foretelling.SPEARMAN} "
+        f"and {foretelling.PRECISION:g} times what chance finds of the best tenth, on documents "
+        f"held out: rate more documents, try scorer=boosting or other columns{advice}"
     )
 
 
@@ -342,7 +352,7 @@ class Directions:
     explained: tuple[float, ...]
     stable: dict[str, Any] | None
     missing: tuple[float, ...]
-    learned: regression.Learned | None = None  # foretells the directions, and the mean score
+    learned: foretelling.Learned | None = None  # foretells the directions, and the mean score
 
     @property
     def tails(self) -> tuple[tuple[int, Tail], ...]:
@@ -368,7 +378,7 @@ class Directions:
     @property
     def versions(self) -> dict[str, str]:
         if self.learned:
-            return self.learned.versions
+            return self.learned.model.versions
         raw = self.source.raw
         return raw.surface.versions if isinstance(raw, OfText) else {}
 
@@ -427,7 +437,7 @@ class Directions:
             }
         return {"directions": told, "columns": dict(zip(names, z.round(4).tolist(), strict=True))}
 
-    def _explain_learned(self, learned: regression.Learned, batch: Batch) -> dict[str, Any]:
+    def _explain_learned(self, learned: foretelling.Learned, batch: Batch) -> dict[str, Any]:
         """Where the document stands in each tail, and the n-grams that put it there."""
         places = self._places(learned.model(batch.text)[:, :-1])[0]
         text = batch.text.cast(pa.binary())[0].as_py()
