@@ -1,7 +1,7 @@
 """Directions of quality: what is learned of score columns, and how documents are scored along them.
 
-The scorer of `odis`. Columns are had of every document (`made`), or those of a sample are foretold of
-all from their texts (`taught`).
+The scorer of `odis`. Columns are had of every document (`made`), or those of a sample are foretold
+of all from their texts (`taught`).
 """
 
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from scipy.cluster.vq import kmeans2
 
 from assay.selectors import foretelling, orthogonal, surface
 from assay.selectors.errors import BadRequest
@@ -23,13 +24,16 @@ from assay.selectors.tails import ALONG, DOWN, MEAN, UP, Tail
 BOOTSTRAP = 50
 LEAST_ROWS = 30  # documents below which correlations mean nothing
 RAW = "z."
+ROUNDS = 50  # of k-means
+ELSEWHERE = -1e3  # along a cluster, of a document that is not in it
 
 
 @dataclass(frozen=True)
 class Asked:
     """Which directions of those found are used, and how."""
 
-    along: str  # components, columns or average
+    along: str  # components, columns, average or clusters
+    clusters: int
     only: int  # one component alone, from 1 on; 0: all
     ends: str  # of a direction without a better end: both, up, down, leave
     floor: float  # share of the corpus, the worst by mean score, that is ruled out
@@ -50,11 +54,18 @@ def made(
         one = Axes(axes.mean, axes.deviation, (weights / deviation)[:, None], np.ones(1))
         axes, contrast, names = one, [False], ["average"]
         y = axes.project(source.sample)
+    polarity = np.array([column.polarity for column in source.columns], float)
+    z = axes.standard(source.sample)
+    overall = mean_score(z, polarity)
+    centres = None
+    if asked.along == "clusters":
+        centres = clustered(z, asked.clusters, asked.seed)
+        y = by_cluster(z, overall, centres)
+        names = [f"cluster{number + 1}" for number in range(len(centres))]
+        contrast = [False] * len(names)
     kept = (
         [asked.only - 1] if asked.only and asked.along == "components" else list(range(len(names)))
     )
-    polarity = np.array([column.polarity for column in source.columns], float)
-    overall = axes.standard(source.sample) @ polarity / max(np.abs(polarity).sum(), 1.0)
     stable = (
         orthogonal.stability(axes, source.sample, BOOTSTRAP, asked.seed)
         if asked.along == "components" and len(source.sample) >= LEAST_ROWS else None
@@ -66,14 +77,38 @@ def made(
         contrasts=tuple(contrast),
         kept=tuple(kept),
         ends=asked.ends,
-        curves=tuple(Curve.of(column) for column in y.T),
+        curves=tuple(Curve.of(column[column > ELSEWHERE / 2]) for column in y.T),
         polarity=polarity,
         overall=Curve.of(overall),
         floor=asked.floor,
         explained=tuple(found.explained.tolist()),
         stable=stable,
         missing=tuple((moments.missing / max(moments.rows, 1)).tolist()),
+        centres=centres,
     )
+
+
+def mean_score(z: Floats, polarity: Floats) -> Floats:
+    """The mean of standardised columns, each the better way round."""
+    return np.asarray(z @ polarity / max(np.abs(polarity).sum(), 1.0))
+
+
+def clustered(z: Floats, clusters: int, seed: int) -> Floats:
+    """(clusters, columns): centres of k-means (Lloyd 1982; begun as k-means++, Arthur 2007)."""
+    if len(z) < clusters * LEAST_ROWS:
+        raise BadRequest(
+            f"components={clusters}: {len(z)} documents are too few for so many clusters: "
+            f"{LEAST_ROWS} for each are the least"
+        )
+    centres, _ = kmeans2(z, clusters, iter=ROUNDS, minit="++", seed=seed)
+    return np.asarray(centres.round(6))
+
+
+def by_cluster(z: Floats, overall: Floats, centres: Floats) -> Floats:
+    """(documents, clusters): the mean score in the column of the nearest centre."""
+    distance = np.square(z[:, None, :] - centres[None]).sum(axis=2)
+    here = distance.argmin(axis=1)[:, None] == np.arange(len(centres))
+    return np.where(here, overall[:, None], ELSEWHERE)
 
 
 def direction_names(asked: Asked, source: Source, axes: Axes) -> list[str]:
@@ -99,6 +134,7 @@ class Directions:
     explained: tuple[float, ...]
     stable: dict[str, Any] | None
     missing: tuple[float, ...]
+    centres: Floats | None = None  # (clusters, columns), where documents are taken by clusters
     learned: foretelling.Learned | None = None  # foretells the directions, and the mean score
 
     @property
@@ -153,7 +189,9 @@ class Directions:
     def measured(self, columns: Floats) -> tuple[Floats, Floats, Floats]:
         """The mean score, the directions and the standardised columns of scaled ones."""
         z = self.axes.standard(columns)
-        overall = z @ self.polarity / max(np.abs(self.polarity).sum(), 1.0)
+        overall = mean_score(z, self.polarity)
+        if self.centres is not None:
+            return overall, by_cluster(z, overall, self.centres), z
         return overall, self.axes.project(columns), z
 
     def _places(self, y: Floats) -> Floats:
@@ -169,11 +207,10 @@ class Directions:
             return self._explain_learned(self.learned, batch)
         if not self.source.knows(batch):
             return {"directions": {}, "columns": {}}  # a text that stands in no corpus
-        columns = self.source(batch)
-        z, y = self.axes.standard(columns)[0], self.axes.project(columns)
-        places = self._places(y)[0]
+        _, y, standard = self.measured(self.source(batch))
+        z, places = standard[0], self._places(y)[0]
         names = [column.name for column in self.source.columns]
-        weights = self.axes.vectors / np.sqrt(self.axes.variances[: self.axes.vectors.shape[1]])
+        weights = self._weights()
         told = {}
         for number, (place, tail) in enumerate(self.tails):
             adds = tail.sign * z * weights[:, place]
@@ -183,6 +220,13 @@ class Directions:
                 "because": {names[n]: round(float(adds[n]), 4) for n in order[:5]},
             }
         return {"directions": told, "columns": dict(zip(names, z.round(4).tolist(), strict=True))}
+
+    def _weights(self) -> Floats:
+        """(columns, directions): what a standardised column adds along each."""
+        if self.centres is not None:
+            mean = self.polarity / max(np.abs(self.polarity).sum(), 1.0)
+            return np.tile(mean[:, None], len(self.centres))
+        return self.axes.vectors / np.sqrt(self.axes.variances[: self.axes.vectors.shape[1]])
 
     def _explain_learned(self, learned: foretelling.Learned, batch: Batch) -> dict[str, Any]:
         """Where the document stands in each tail, and the n-grams that put it there."""
@@ -209,7 +253,9 @@ class Directions:
                     zip(self.directions, self.contrasts, strict=True)
                 )
             ],
-            "loadings": self.axes.vectors.T.round(4).tolist(),
+            "loadings": (self.axes.vectors.T if self.centres is None else self.centres)
+            .round(4)
+            .tolist(),
             "explained": [round(share, 4) for share in self.explained],
             "stability": self.stable,
             "learned": self.learned and self.learned.told(),

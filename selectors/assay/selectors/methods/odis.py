@@ -62,10 +62,11 @@ class Odis:
         Field(description="columns by normal quantiles of their ranks, or with their tails cut"),
     ] = "gaussian"
     along: Annotated[
-        Literal["components", "columns", "average"],
+        Literal["components", "columns", "average", "clusters"],
         Field(
-            description="components; columns: each score as it is, average: the mean of the "
-            "components: the two arms that ODiS has to beat"
+            description="components; the arms that they have to beat: columns, each score as it "
+            "is; average, the mean of the components; clusters, the best by mean score of each of "
+            "as many clusters as there are components"
         ),
     ] = "components"
     only: Annotated[int, Field(ge=0, description="one component alone, from 1 on; 0: all")] = 0
@@ -107,6 +108,12 @@ class Odis:
                 f"scorer={self.scorer}: is for scores that a sample has, columns=scores/...: the "
                 f"statistics of {SURFACE} are had of every document"
             )
+        if self.along == "clusters" and (
+            self.from_samples or self.components not in range(2, 1001)
+        ):
+            raise BadSetting(
+                "along=clusters: needs scorer=exact and components=N, a whole number from 2 on"
+            )
         if not _sound(self.components):
             raise BadSetting(
                 f"components: {self.components}: a whole number from 1 on, a share of the variance "
@@ -134,7 +141,8 @@ class Odis:
         found = orthogonal.axes(moments)
         rows = len(source.sample)
         turned = self._turned(found, source, rows, fold.seed)
-        asked = Asked(self.along, self.only, self.contrast, self.floor / 100, fold.seed)
+        clusters = int(self.components) if isinstance(self.components, int | float) else 0
+        asked = Asked(self.along, clusters, self.only, self.contrast, self.floor / 100, fold.seed)
         return made(asked, source, turned, found, moments)
 
     def _turned(self, found: Axes, source: Source, rows: int, seed: int) -> orthogonal.Turned:
@@ -143,6 +151,8 @@ class Odis:
             loadings = np.diag([float(p or 1) for p in polarity])
             same = Axes(found.mean, found.deviation, loadings, np.ones(len(polarity)))
             return orthogonal.Turned(same, tuple(p == 0 for p in polarity))
+        if self.along == "clusters":
+            return orthogonal.oriented(found, polarity, found.vectors.shape[1])
         k = orthogonal.how_many(found, self.components, rows, seed)
         if isinstance(self.components, int | float) and 1 <= self.components != k:
             raise BadRequest(
