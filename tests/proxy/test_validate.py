@@ -104,6 +104,22 @@ def test_a_finished_study_trains_nothing_again_and_its_rows_are_runs(made, tmp_p
         assert validated(made, out, "of-sums", *words) == 75  # another process trains here
 
 
+def test_tokens_are_learned_once_for_a_study(made, tmp_path, capsys):
+    pytest.importorskip("tokenizers")
+    out = tmp_path / "learned"
+    words = ("--arms", "uniform", "--seeds", "1", "--tokens", "4000", "--json")
+    assert validated(made, out, "of-sums", *words, "--tokenizer", "bpe:300") == 0
+    first = json.loads(capsys.readouterr().out)
+    assert first["arms"][0]["tokens"] == 4096 and 1 < first["arms"][0]["bits_per_byte"] < 6
+    learned = (out / "tokenizer.json").read_bytes()
+    words = ("--arms", "uniform", "--seeds", "1", "--tokens", "4000", "--json")
+    assert validated(made, out, "of-sums", *words, "--tokenizer", "bpe:300") == 0
+    assert json.loads(capsys.readouterr().out) == first
+    assert (out / "tokenizer.json").read_bytes() == learned
+    assert validated(made, out, "of-sums", *words) == 2  # bytes are other tokens
+    assert "tokenizer was 'bpe:300'" in capsys.readouterr().err
+
+
 def test_what_cannot_be_carried_out_is_said_in_a_line(made, tmp_path, capsys):
     def refused(code, word, *words, subset="of-sums"):
         assert validated(made, tmp_path / "no", subset, *words) == code
@@ -115,6 +131,7 @@ def test_what_cannot_be_carried_out_is_said_in_a_line(made, tmp_path, capsys):
     refused(2, "no arm", "--arms", "random")
     refused(2, "above 0", "--learning-rates", "0.5,fast")
     refused(3, "tokens", "--batch", "4000", "--arms", "uniform")
+    refused(2, "bpe:4096", "--tokenizer", "bpe:lots")
     refused(3, "manifest", subset="nowhere")
     refused(2, "local folder", "--out", "s3://bucket/proof")
     refused(2, "one size has no trend", "--at-params", "1e9")
