@@ -21,7 +21,7 @@ import pyarrow as pa
 from assay.scaling.commands import Reply
 from assay.scaling.costs import Rates
 from assay.scaling.proxy import arms as arming
-from assay.scaling.proxy import choices, documents, encodings, leaks, needs
+from assay.scaling.proxy import choices, documents, leaks, needs, vocabularies
 from assay.scaling.proxy.arms import SUBSET, Texts
 from assay.scaling.proxy.documents import Pool
 from assay.scaling.proxy.errors import BadTraining, LeakingTarget, OtherStudy
@@ -94,6 +94,7 @@ class Means:
     rates: Rates = field(default_factory=Rates)
     mlflow: str = ""
     tell: Callable[[str], None] = lambda line: None
+    point: Callable[[Mapping[str, Any]], None] = lambda seen: None  # of a curve, as it is found
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def check(spec: StudySpec) -> None:
         raise BadRequest(
             "a validation needs the corpus (--raw) and held-out target text (--target)"
         )
-    vocabulary = encodings.vocabulary(spec.tokenizer)
+    vocabulary = vocabularies.size(spec.tokenizer)
     for size in spec.sizes:
         TrainSpec(size, 1, sequence=spec.sequence).shape(vocabulary)
 
@@ -179,8 +180,12 @@ class Study:
         self.questions = choices.read(Path(spec.choices)) if spec.choices else ()
         self.folder = means.out / "trainings"
         self.warnings = []
+        # Of the rates that are tried for the first seed, one is also its training.
+        each = spec.seeds + len(spec.learning_rates) - 1
+        self.progress = {"done": 0, "trainings": len(spec.sizes) * len(self.arms) * each}
         self._packed: dict[tuple[str, int], Packed] = {}
         self._peak: float | None = None
+        self.tried: dict[tuple[str, str], dict[float, float]] = {}  # (size, arm): factor, bits
 
     # Before the trainings ---------------------------------------------------------------
 
@@ -192,7 +197,7 @@ class Study:
             "documents": len(raw),
             "bytes": int(raw.size.sum()),
             "target": [Path(uri).name for uri in self.spec.target],
-            "tokenizer": encodings.identity(self.spec.tokenizer),
+            "tokenizer": vocabularies.identity(self.spec.tokenizer),
         }
         path = self.means.out / STUDY
         asked = json.loads(canonical(asked))
@@ -223,16 +228,16 @@ class Study:
 
     def _encoding(self, raw: Pool) -> Encoding:
         """Learned on a sample of the corpus, once for the study, where that is asked for."""
-        wanted = encodings.to_learn(self.spec.tokenizer)
+        wanted = vocabularies.to_learn(self.spec.tokenizer)
         if not wanted:
-            return encodings.encoding(self.spec.tokenizer)
+            return vocabularies.encoding(self.spec.tokenizer)
         path = self.means.out / LEARNED
         if self.group.first and not path.exists():
             self.means.tell(f"learning {wanted:,} tokens")
             sample = documents.uniform(raw, LEARNED_BYTES, LEARNED_SEED)
-            encodings.learn(raw.texts(sample), wanted, path)
+            vocabularies.learn(raw.texts(sample), wanted, path)
         self.group.wait()
-        return encodings.encoding(str(path))
+        return vocabularies.encoding(str(path))
 
     def _target(self, reading: Reading, subset: Pool) -> Target:
         held = documents.pool(self.spec.target, reading)
@@ -317,7 +322,9 @@ class Study:
         if len(factors) == 1:
             return factors[0]
         tried = {f: self.training(arm, size, 0, f, found) for f in factors}
-        best = min(factors, key=lambda f: tried[f].content["tuning_bits_per_byte"])
+        lost = {f: float(one.content["tuning_bits_per_byte"]) for f, one in tried.items()}
+        self.tried[size, arm] = lost
+        best = min(factors, key=lambda f: lost[f])
         if best in (min(factors), max(factors)):
             self.warnings.append(
                 f"{arm}, {size}: the best learning rate is at the end of those tried"
@@ -331,6 +338,7 @@ class Study:
         name = f"{arm}-{size}-s{seed}" + (f"-lr{factor:g}" if factor != 1 else "")
         if done := log.read(self.folder, name):
             return done
+        self.progress["done"] = len(list(self.folder.glob("*-s*.json")))
         spec = self.train_spec(arm, size, seed, factor, found)
         self.means.tell(f"training {name}: {spec.tokens:,} tokens")
         try:
@@ -359,7 +367,11 @@ class Study:
                 return None
             seen = surprise(model, self.target.curve, trainer.where, spec.bf16)
             tokens = step * trainer.batch * spec.sequence
-            return {"tokens": tokens, "bits_per_byte": seen.bits_per_byte}
+            point = {"tokens": tokens, "bits_per_byte": seen.bits_per_byte}
+            if self.group.first:
+                self.means.point({"training": name, "step": step, "steps": trainer.steps,
+                                  "loss": trainer.latest, **point, **self.progress})  # fmt: skip
+            return point
 
         kept = trainer.run(watch)
         seen = surprise(trainer.model, self.target.final, trainer.where, spec.bf16)

@@ -15,13 +15,13 @@ pytest.importorskip("tiktoken", reason="the extra 'tokens'")
 
 from test_train import WORDS, place, texts
 
-from assay.scaling.proxy import encodings
-from assay.scaling.proxy.encodings import encoding, learn, to_learn
+from assay.scaling.proxy import vocabularies
 from assay.scaling.proxy.errors import BadTraining
 from assay.scaling.proxy.evaluate import surprise
 from assay.scaling.proxy.tokens import BYTES, pack
 from assay.scaling.proxy.train import Trainer, TrainSpec
 from assay.scaling.proxy.validate import passages, whole
+from assay.scaling.proxy.vocabularies import encoding, learn, to_learn
 
 STRANGE = "Ein Größerer 3.1415 — 你好\n\n\tx  é 🚢".encode()
 
@@ -44,7 +44,7 @@ def test_a_learned_tokenizer_hangs_on_the_texts_and_not_on_their_order(files):
     assert one.read_bytes() == same.read_bytes()
     script = (
         "import sys; sys.path[:0] = [sys.argv[1]]; from pathlib import Path\n"
-        "from test_train import texts; from assay.scaling.proxy.encodings import learn\n"
+        "from test_train import texts; from assay.scaling.proxy.vocabularies import learn\n"
         "learn(texts(200), 300, Path(sys.argv[2]))"
     )
     here = str(__file__.rpartition("/")[0])
@@ -64,7 +64,7 @@ def test_tokens_of_a_file_say_every_text_again(files, name):
     if name.endswith("json"):
         back = tokenizers.Tokenizer.from_file(str(files / name)).decode
     else:
-        ranks = encodings.ranks_of(files / name)
+        ranks = vocabularies.ranks_of(files / name)
         known = tiktoken.Encoding("x", pat_str=r"[\s\S]+", mergeable_ranks=ranks, special_tokens={})
         back = known.decode
     for text in (STRANGE, *texts(5)):
@@ -90,10 +90,10 @@ def test_a_vocabulary_with_holes_keeps_the_beginning_apart(files):
 def test_a_file_that_changed_is_read_anew(files, tmp_path):
     path = tmp_path / "x.tiktoken"
     path.write_bytes((files / "small.tiktoken").read_bytes())
-    before, named = encoding(str(path)), encodings.identity(str(path))
+    before, named = encoding(str(path)), vocabularies.identity(str(path))
     path.write_bytes(path.read_bytes() + b"\n" + base64.b64encode(b" wind") + b" 265")
     assert encoding(str(path)).vocabulary == before.vocabulary + 1
-    assert encodings.identity(str(path)) != named
+    assert vocabularies.identity(str(path)) != named
 
 
 def test_what_is_no_tokenizer_is_said(files, tmp_path, monkeypatch):

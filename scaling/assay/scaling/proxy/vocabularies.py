@@ -53,7 +53,7 @@ def to_learn(name: str) -> int:
     return wanted
 
 
-def vocabulary(name: str) -> int:
+def size(name: str) -> int:
     """Tokens of an encoding, with the one that begins a document; learned or not yet."""
     return (to_learn(name) + 1) if to_learn(name) else encoding(name).vocabulary
 
