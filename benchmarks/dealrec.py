@@ -11,9 +11,12 @@ sequential_valid and sequential_test with `user` and `items`, all .parquet. The 
 one surrogate. A SASRec is then trained on each arm's sequences, from the same first weights for
 the same seed, and asked for what users do in the test split: recall and NDCG at 10 of all items
 but those that the user has had. The epoch that is best on the validation split is the one that is
-measured. Arms: uniform, dealrec (the published settings), influence and effort (each alone), robust
-(ranks, groups of equal number), longest (sequences). Intervals are Student's over seeds of the differences from `uniform` by seed, 95 %.
-Prints a row for each training as it ends, then JSON.
+measured.
+
+Arms: uniform; dealrec, with the published settings; influence and effort, each alone; robust, by
+ranks and in groups of equal number; longest, the longest sequences. Intervals are Student's over
+seeds of the differences from `uniform` by seed, 95 %. Prints a row for each training as it ends,
+then JSON.
 """
 
 import argparse
