@@ -11,13 +11,18 @@ sequential_valid and sequential_test with `user` and `items`, all .parquet. The 
 one surrogate. A SASRec is then trained on each arm's sequences, from the same first weights for
 the same seed, and asked for what users do in the test split: recall and NDCG at 10 of all items
 but those that the user has had. The epoch that is best on the validation split is the one that is
-measured. Intervals are Student's over seeds of the differences from `uniform` by seed, 95 %.
-Prints a row for each training as it ends, then JSON.
+measured.
+
+Arms: uniform; dealrec, with the published settings; influence and effort, each alone; robust, by
+ranks and in groups of equal number; longest, the longest sequences. Intervals are Student's over
+seeds of the differences from `uniform` by seed, 95 %. Prints a row for each training as it ends,
+then JSON.
 """
 
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +98,15 @@ def chosen(arm: str, scores: Any, sequences: Sequences, given: Any, seed: int) -
     if arm == "longest":
         return np.lexsort((drawn, -sequences.lengths))[: given.budget]
     spec = PruneSpec(given.budget)
+    if arm == "robust":
+        spec = replace(spec, normalisation="rank", width="quantile")
     moved, hard = (
         normalise(scores[f"score.{name}"].to_numpy(), spec.normalisation)
         for name in ("influence", "effort")
     )
-    overall = {"dealrec": moved + spec.effort_weight * hard, "influence": moved, "effort": hard}
-    return stratified(overall[arm], given.budget, spec.groups, spec.width, spec.hard_prune, seed,
+    both = moved + spec.effort_weight * hard
+    overall = {"influence": moved, "effort": hard}.get(arm, both)
+    return stratified(overall, given.budget, spec.groups, spec.width, spec.hard_prune, seed,
                       sequences.keys)  # fmt: skip
 
 

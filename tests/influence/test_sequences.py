@@ -356,6 +356,18 @@ def test_mistakes_are_told_without_a_traceback(command, capsys, more, code, said
     assert said in err and "Traceback" not in err and "bug in assay" not in err
 
 
+def test_a_choice_of_the_lowest_scores_is_said():
+    from assay.scaling.influence.coverage import normalise, stratified
+    from assay.scaling.influence.sequences.pruning import low_tail
+
+    drawn = np.random.default_rng(0).standard_t(3, 20_000)  # thin tails
+    published = stratified(drawn, 400, hard_prune=0.1)
+    (said,) = low_tail(drawn, published)
+    assert "have scores in the lowest tenth" in said
+    even = stratified(normalise(drawn, "rank"), 400, width="quantile", hard_prune=0.1)
+    assert low_tail(drawn, even) == []
+
+
 def test_the_published_settings_are_the_defaults():
     from assay.scaling.influence.sequences.pruning import PruneSpec
 

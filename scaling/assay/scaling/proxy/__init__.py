@@ -1,2 +1,1 @@
-"""Small trainings that prove a selection. torch is imported here and in
-scaling/influence, and nowhere else."""
+"""Small trainings that prove a selection. In scaling, torch is imported here and in influence."""

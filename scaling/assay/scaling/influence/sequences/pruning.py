@@ -53,6 +53,7 @@ Document = dict[str, Any]
 FORMAT = "assay.sequences/1"
 HELD_BACK = 10  # without --valid, one user in so many gives the last item
 AGREEING = 0.99  # correlation with the plain dot product from which the Hessian has no say
+LOW, MOSTLY_LOW = 0.1, 0.3  # a uniform sample has a tenth of it there
 UNSETTLED = 0.2  # spread over repeats
 
 
@@ -118,6 +119,7 @@ def prune(spec: PruneSpec, tables: Tables, out: str, tell: Tell, fresh: bool = F
     sequences, prompts, training, later = read(spec, tables, tell)
     found = scored(spec, sequences, prompts, training, later, tell)
     chosen = choose(spec, found)
+    found.notes["warnings"] += low_tail(found.overall, chosen)
     return write(out, request, found, chosen)
 
 
@@ -257,6 +259,18 @@ def choose(spec: PruneSpec, found: Scored) -> npt.NDArray[np.int64]:
         spec.seed,
         found.sequences.keys,
     )
+
+
+def low_tail(overall: Floats, chosen: npt.NDArray[np.int64]) -> list[str]:
+    """A word where the choice is mostly of the lowest scores, which is rarely what was meant."""
+    lowest = int(overall.size * LOW)
+    share = float(np.isin(chosen, np.argsort(overall, kind="stable")[:lowest]).mean())
+    if share < MOSTLY_LOW:
+        return []
+    return [
+        f"{share:.0%} of the chosen have scores in the lowest tenth: groups of equal range take the"
+        " thin tails whole; --normalise rank --width quantile does not"
+    ]
 
 
 # What is left behind -------------------------------------------------------------------
