@@ -39,7 +39,7 @@ demo: $(VENV)/installed
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/installed-tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --durations=25 --durations-min=3
 
 test-slow: $(VENV)/installed-tests
 	$(BIN)/python -m pytest -q -m slow

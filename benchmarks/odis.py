@@ -27,6 +27,7 @@ ARMS = {
     "columns, without decorrelation": ["along=columns"],
     "their average": ["along=average"],
     "one component": ["only=1"],
+    "clusters": ["along=clusters"],
 }
 REFERENCE = """
 import sys, time, json, pyarrow.parquet as pq

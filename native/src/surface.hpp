@@ -10,6 +10,8 @@
 // Words beyond the first 2^20 have no part in the n-grams and mattr, nor have lines and paragraphs in
 // what is repeated: the memory for one huge document stays bounded.
 #pragma once
+#include <array>
+
 #include "arrow.hpp"
 
 namespace assay {
@@ -95,6 +97,9 @@ class Stamped {
     mask_ = size - 1;
   }
 
+  Slot& operator[](size_t place) { return slots_[place]; }
+  size_t place(const Slot* slot) const { return static_cast<size_t>(slot - slots_.data()); }
+
   // The hash's slot, and whether it was there; a new one begins with value 0.
   std::pair<Slot*, bool> find(u64 key) {
     for (size_t at = key & mask_;; at = (at + 1) & mask_) {
@@ -153,13 +158,45 @@ inline bool ends_with_ellipsis(Text line) {
   return ends_with(line, "...") || ends_with(line, "\xe2\x80\xa6");
 }
 
-inline bool is_stop_word(Text word) {
-  static constexpr std::string_view known[] = {"the",  "be",   "to",   "of",
-                                               "and", "that", "have", "with"};
-  if (word.size < 2 || word.size > 4) return false;
-  std::string_view view(reinterpret_cast<const char*>(word.data), word.size);
-  return std::find(std::begin(known), std::end(known), view) != std::end(known);
+constexpr u32 packed(std::string_view word) {
+  u32 found = 0;
+  for (size_t i = 0; i < word.size(); i++) found |= static_cast<u32>(static_cast<u8>(word[i])) << 8 * i;
+  return found;
 }
+
+// One of {the be to of and that have with}.
+inline bool is_stop_word(Text word) {
+  if (word.size - 2 > 2) return false;
+  const u8* p = word.data;
+  u32 found = p[0] | static_cast<u32>(p[1]) << 8;
+  if (word.size > 2) found |= static_cast<u32>(p[2]) << 16;
+  if (word.size > 3) found |= static_cast<u32>(p[3]) << 24;
+  return found == packed("the") || found == packed("be") || found == packed("to") ||
+         found == packed("of") || found == packed("and") || found == packed("that") ||
+         found == packed("have") || found == packed("with");
+}
+
+// What an ASCII character adds to the counts of its word: 8 bits for each count. 255 characters fit.
+struct Ascii {
+  static constexpr int letters = 0, digits = 8, hashes = 16, parentheses = 24, curly = 32, dots = 40,
+                       alphabetic = 48;
+  u64 adds;
+  bool stops;  // white space, or no ASCII
+};
+
+inline constexpr auto ascii_table = [] {
+  std::array<Ascii, 256> table{};
+  for (u32 c = 0; c < 256; c++) {
+    bool digit = c - '0' < 10, latin = c - 'A' < 26 || c - 'a' < 26;
+    auto at = [&](bool adds, int place) { return static_cast<u64>(adds) << place; };
+    table[c].stops = c >= 0x80 || c - 9 < 5 || c - 28 < 5;
+    table[c].adds = at(latin || digit || c == '_', Ascii::letters) | at(digit, Ascii::digits) |
+                    at(c == '#', Ascii::hashes) | at(c == '(', Ascii::parentheses) |
+                    at(c == '{', Ascii::curly) | at(c == '.', Ascii::dots) |
+                    at(latin, Ascii::alphabetic);
+  }
+  return table;
+}();
 
 // --- phrases -------------------------------------------------------------------------------------
 
@@ -250,22 +287,56 @@ class Surface {
 
   void walk() {
     for (size_t at = 0; at < text_.size;) {
-      Character c = character_at(text_, at);
-      if (c.space)
-        end_word(at);
-      else
-        take(c, at);
-      n_.characters++;
-      at += c.size;
-      if (c.code == '\n') end_line();
+      if (size_t end = plain_word(at)) {
+        at = end;
+        continue;
+      }
+      // White space, or a word that is not all ASCII.
+      for (bool space = false; !space && at < text_.size;) {
+        Character c = character_at(text_, at);
+        if (c.space)
+          end_word(at);
+        else
+          take(c, at);
+        space = c.space;
+        n_.characters++;
+        at += c.size;
+        if (c.code == '\n') end_line();
+      }
     }
     end_word(text_.size);
     end_line();
     end_paragraph();
   }
 
+  // Takes the word that begins here, if it and what ends it are ASCII, and returns where it ends.
+  size_t plain_word(size_t begin) {
+    u64 adds = 0;
+    size_t end = begin, most = std::min(text_.size, begin + 255);
+    while (end < most && !ascii_table[text_.data[end]].stops) adds += ascii_table[text_.data[end++]].adds;
+    if (end == begin || (end < text_.size && !(ascii_table[text_.data[end]].stops && text_.data[end] < 0x80)))
+      return 0;
+    auto count = [&](int place) { return static_cast<size_t>(adds >> place & 0xff); };
+    begin_word(text_.data[begin] - 'A' < 26u, begin);
+    word_.characters = end - begin;
+    word_.letters = count(Ascii::letters);
+    word_.alphabetic = count(Ascii::alphabetic) > 0;
+    n_.digits += count(Ascii::digits);
+    n_.hashes += count(Ascii::hashes);
+    n_.parentheses += count(Ascii::parentheses);
+    n_.curly += count(Ascii::curly);
+    if (count(Ascii::dots) > 2)
+      for (size_t at = begin; at < end; at++) count_dots(text_.data[at]);
+    size_t last = end;
+    while (last > begin + 1 && closes(text_.data[last - 1])) last--;
+    after_end_ = ends_sentence(text_.data[last - 1]);
+    n_.characters += end - begin;
+    end_word(end);
+    return end;
+  }
+
   void take(Character c, size_t at) {
-    if (!in_word_) begin_word(c, at);
+    if (!in_word_) begin_word(c.upper, at);
     word_.characters++;
     word_.letters += c.letter;
     word_.alphabetic |= c.letter && !is_digit(c.code) && c.code != '_';
@@ -284,12 +355,12 @@ class Surface {
     n_.ellipses += code == 0x2026;
   }
 
-  void begin_word(Character c, size_t at) {
+  void begin_word(bool upper, size_t at) {
     in_word_ = true;
     word_ = {};
     word_.begin = at;
     dots_ = 0;
-    n_.capitalised += c.upper && !begin_of_sentence_;
+    n_.capitalised += upper && !begin_of_sentence_;
     if (line_.begin == text_.size) line_.begin = at, line_.characters_before = n_.characters;
   }
 
@@ -309,9 +380,15 @@ class Surface {
     line_.end = end, line_.characters_to = n_.characters;
     line_.words++, line_.longest = std::max(line_.longest, word_.characters);
     if (hashes_.size() == most_items) return;
-    hashes_.push_back(hash_bytes(word.data, word.size, 0));
+    hashes_.push_back(hash_of(word));
     lengths_.push_back(lengths_.back() + word_.characters);
     covered_ = n_.characters;
+  }
+
+  // hash_bytes(seed 0), without copying where the text goes on for long enough.
+  u64 hash_of(Text part) const {
+    bool room = part.data + part.size + 16 <= text_.data + text_.size;
+    return room ? hash_token(part.data, part.size) : hash_bytes(part.data, part.size, 0);
   }
 
   void end_line() {
@@ -333,7 +410,7 @@ class Surface {
     n_.ellipsis_lines += ellipsis;
     n_.terminal += terminal || last == '\'';
     n_.short_lines += length <= short_line;
-    look_for_repeats(hash_bytes(text.data, text.size, 0), length);
+    look_for_repeats(hash_of(text), length);
     bool script = phrases_.javascript(line.begin, line.end);
     bool policy = phrases_.policy(line.begin, line.end);
     n_.javascript += script, n_.policy += policy;
@@ -361,72 +438,101 @@ class Surface {
     paragraph_ = {};
   }
 
-  // --- n-grams: ngrams_[i] is the hash of the n words from i on ---
+  // --- n-grams ---
+  //
+  // An n-gram occurs twice only where the two shorter ones in it do. So from one n to the next only the
+  // places of repeated ones are looked at, which soon are few: repeated_ holds them, ascending.
 
   size_t size_of(size_t from, size_t n) const { return lengths_[from + n] - lengths_[from]; }
 
-  // Characters, spaces between words included, of the n-gram that occurs most, times its number. Of
-  // several the one that comes first.
-  size_t top_ngram(size_t n) {
-    u32 most = 1, first = 0;
-    if (repeats_) {
-      table_.begin(ngrams_.size());
-      for (size_t i = 0; i < ngrams_.size(); i++) {
-        auto [slot, there] = table_.find(ngrams_[i]);
-        if (!there) slot->first = static_cast<u32>(i);
-        u32 times = ++slot->value;
-        if (times < most || (times == most && slot->first > first)) continue;
-        most = times, first = slot->first;
-      }
-    }
-    repeats_ = most > 1;
-    return most * (size_of(first, n) + n - 1);
-  }
-
-  // Characters, without spaces, of the n-grams that came before; none overlaps the one before it.
-  size_t duplicate_ngrams(size_t n) {
-    if (!repeats_) return 0;
-    size_t sum = 0;
-    table_.begin(ngrams_.size());
-    for (size_t i = 0; i < ngrams_.size();) {
-      bool there = table_.find(ngrams_[i]).second;
-      if (there) sum += size_of(i, n);
-      i += there ? n : 1;
-    }
-    repeats_ = sum > 0;
-    return sum;
-  }
-
-  // Where no n-gram occurs twice, no longer one does: most documents are done after a few n.
-  void fill_ngrams(double* out) {
-    ngrams_ = hashes_;
-    repeats_ = true;
-    for (size_t n = 2; n <= 10 && n <= hashes_.size(); n++) {
-      if (n > 4 && !repeats_) return;
-      for (size_t i = 0; i + 1 < ngrams_.size(); i++)
-        ngrams_[i] = extend(ngrams_[i], hashes_[i + n - 1]);
-      ngrams_.pop_back();
-      size_t found = n <= 4 ? top_ngram(n) : duplicate_ngrams(n);
-      out[n <= 4 ? top_2gram_characters + n - 2 : duplicate_5gram_characters + n - 5] =
-          static_cast<double>(found) / static_cast<double>(covered_);
-    }
-  }
-
-  // The mean share of distinct words over all runs of 50 words (Covington and McFall 2010). A word is
-  // distinct in the runs that begin after its last occurrence before it.
+  // The mean share of distinct words over all runs of 50 words (Covington and McFall 2010), and which
+  // words occur twice. A word is distinct in the runs that begin after its last occurrence before it.
   double moving_types() {
     size_t n = hashes_.size(), window = std::min(n, mattr_window);
     if (!n) return 0;
     size_t sum = 0, last_start = n - window;
     table_.begin(n);
+    slots_.resize(n);
     for (size_t i = 0; i < n; i++) {
       auto [slot, there] = table_.find(hashes_[i]);
       size_t from = std::max<size_t>(there ? slot->first + 1 : 0, i + 1 >= window ? i + 1 - window : 0);
       size_t to = std::min(i, last_start);
       if (from <= to) sum += to - from + 1;
-      slot->first = static_cast<u32>(i);
+      slot->first = static_cast<u32>(i), slot->value++;
+      slots_[i] = static_cast<u32>(table_.place(slot));
     }
+    repeated_.clear();
+    for (size_t i = 0; i < n; i++)
+      if (table_[slots_[i]].value > 1) repeated_.push_back(static_cast<u32>(i));
     return static_cast<double>(sum) / static_cast<double>(window * (last_start + 1));
+  }
+
+  // The places where an n-gram may occur twice, its hashes, and how often each occurs there; given
+  // those of n - 1.
+  void count_ngrams(size_t n) {
+    size_t count = 0;
+    for (size_t k = 0; k + 1 < repeated_.size(); k++)
+      if (repeated_[k + 1] == repeated_[k] + 1) repeated_[count++] = repeated_[k];
+    repeated_.resize(count);
+    if (n == 2) ngrams_ = hashes_;
+    table_.begin(count);
+    slots_.resize(count);
+    for (size_t k = 0; k < count; k++) {
+      size_t i = repeated_[k];
+      ngrams_[i] = extend(ngrams_[i], hashes_[i + n - 1]);
+      auto [slot, there] = table_.find(ngrams_[i]);
+      if (!there) slot->first = static_cast<u32>(i);
+      slot->value++;
+      slots_[k] = static_cast<u32>(table_.place(slot));
+    }
+  }
+
+  // Characters, spaces between words included, of the n-gram that occurs most, times its number. Of
+  // several the one that comes first.
+  size_t top_ngram(size_t n) {
+    u32 most = 1, first = 0;
+    for (u32 place : slots_) {
+      const Stamped::Slot& slot = table_[place];
+      if (slot.value > most || (slot.value == most && slot.first < first))
+        most = slot.value, first = slot.first;
+    }
+    return most * (size_of(first, n) + n - 1);
+  }
+
+  // Characters, without spaces, of the n-grams that came before; none overlaps the one before it.
+  size_t duplicate_ngrams(size_t n) {
+    constexpr u32 met = ~u32{0};
+    size_t sum = 0, next = 0;
+    for (size_t k = 0; k < repeated_.size(); k++) {
+      size_t i = repeated_[k];
+      if (i < next) continue;
+      Stamped::Slot& slot = table_[slots_[k]];
+      if (slot.first == met)
+        sum += size_of(i, n), next = i + n;
+      else
+        slot.first = met;
+    }
+    return sum;
+  }
+
+  void keep_repeated() {
+    size_t count = 0;
+    for (size_t k = 0; k < repeated_.size(); k++)
+      if (table_[slots_[k]].value > 1) repeated_[count++] = repeated_[k];
+    repeated_.resize(count);
+  }
+
+  // After moving_types. Where no n-gram occurs twice, no longer one does: most documents are done after
+  // a few n.
+  void fill_ngrams(double* out) {
+    for (size_t n = 2; n <= 10 && n <= hashes_.size(); n++) {
+      if (n > 4 && repeated_.empty()) return;
+      count_ngrams(n);
+      size_t found = n <= 4 ? top_ngram(n) : duplicate_ngrams(n);
+      out[n <= 4 ? top_2gram_characters + n - 2 : duplicate_5gram_characters + n - 5] =
+          static_cast<double>(found) / static_cast<double>(covered_);
+      keep_repeated();
+    }
   }
 
   // --- the numbers ---
@@ -466,8 +572,8 @@ class Surface {
     out[capitalised_words] = share(n_.capitalised, n_.words);
     out[parentheses] = share(n_.parentheses, n_.words);
     if (hashes_.size() == n_.words) covered_ = n_.characters;
-    fill_ngrams(out);
     out[mattr_50] = moving_types();
+    fill_ngrams(out);
     if (n_.words) fill_readability(out);
   }
 
@@ -488,6 +594,7 @@ class Surface {
     if (hashes_.capacity() > kept_scratch / 8) {
       for (auto* values : {&hashes_, &ngrams_}) std::vector<u64>().swap(*values);
       std::vector<size_t>().swap(lengths_);
+      for (auto* places : {&repeated_, &slots_}) std::vector<u32>().swap(*places);
     }
   }
 
@@ -515,13 +622,14 @@ class Surface {
   Line line_ = {};
   Word word_ = {};
   Paragraph paragraph_ = {};
-  bool in_word_ = false, after_end_ = false, begin_of_sentence_ = true, repeats_ = true;
+  bool in_word_ = false, after_end_ = false, begin_of_sentence_ = true;
   size_t dots_ = 0;
   size_t covered_ = 0;  // characters of the text, or up to the last word that the n-grams know
   Phrases phrases_;
   Stamped table_, seen_lines_, seen_paragraphs_;
   std::vector<u64> hashes_, ngrams_;
   std::vector<size_t> lengths_;  // of the words before each, and of all
+  std::vector<u32> repeated_, slots_;  // places of n-grams that may occur twice; their slots
 };
 
 }  // namespace assay

@@ -16,11 +16,11 @@ def turned(x):
     """Rotary positions as complex numbers: x is (length, heads, head)."""
     length, _, head = x.shape
     half = head // 2
-    pairs = torch.complex(x[..., :half].double(), x[..., half:].double())
+    pairs = torch.complex(x[..., 0::2].double(), x[..., 1::2].double())
     speeds = 10_000.0 ** (-torch.arange(half).double() * 2 / head)
     angles = torch.arange(length).double()[:, None] * speeds[None]
     found = pairs * torch.polar(torch.ones_like(angles), angles)[:, None, :]
-    return torch.cat([found.real, found.imag], -1).float()
+    return torch.stack([found.real, found.imag], -1).reshape(x.shape).float()
 
 
 def attention(x, w, heads, tokens, begin):

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="trainings need the extra 'proxy'")
 
 from assay.scaling.architecture import count
-from assay.scaling.proxy import kernels, ladder, optimise
+from assay.scaling.proxy import attention, kernels, ladder, optimise
 from assay.scaling.proxy.model import Decoder, document_mask
 from assay.scaling.proxy.optimise import Muon, Optimisers, schedule
 
@@ -52,6 +52,7 @@ def test_a_token_sees_its_own_documents_past_and_nothing_else(more):
     alone = tokens([4, 5, 6, 7])
     assert torch.allclose(found[:, 4:], net(alone, document_mask(alone, 256)), atol=1e-5)
     assert torch.allclose(net(alone), net(alone, document_mask(alone, 256)), atol=1e-5)
+    assert torch.allclose(found, net(plain, attention.sight(plain, 256)), atol=1e-5)
 
 
 def test_tied_models_have_one_matrix_for_both_ends():
@@ -137,3 +138,38 @@ def test_derivatives_by_hand_are_those_of_the_plain_functions():
             found.append((out.detach(), given.grad))
         assert torch.allclose(found[0][0], found[1][0], atol=1e-6)
         assert torch.allclose(found[0][1], found[1][1], atol=1e-6)
+
+
+@pytest.mark.parametrize("length", [40, 128, 300])
+def test_attention_by_blocks_is_attention_under_the_mask(length, monkeypatch):
+    monkeypatch.setattr(attention, "BLOCK", 64)
+    chance = np.random.default_rng(length)
+    given = chance.integers(0, 256, (5, length))
+    given[chance.random((5, length)) < 0.02] = 256
+    given[0], given[1, :], given[2, 1:] = 7, 256, 7  # no beginning, only beginnings, one
+    given = torch.from_numpy(given)
+    parts = [torch.from_numpy(chance.normal(0, 1, (5, length, 2, 16))).float() for _ in range(4)]
+    found = []
+    for seen in (attention.blocks(given, 256), document_mask(given, 256)):
+        asked = [part.clone().requires_grad_(True) for part in parts[:3]]
+        out = attention.mixed(*asked, seen)
+        (out * parts[3]).sum().backward()
+        found.append([out, *(part.grad for part in asked)])
+    for ours, plain in zip(*found, strict=True):
+        assert torch.allclose(ours, plain, atol=2e-5)
+    whole = attention.whole(attention.blocks(given, 256), parts[0])
+    assert torch.equal(whole, document_mask(given, 256))
+
+
+def test_the_gate_by_hand_is_that_of_the_plain_functions(monkeypatch):
+    monkeypatch.setattr(kernels, "NEAR", 40)  # three rows at once, and two left over
+    chance = torch.Generator().manual_seed(0)
+    gate, up, pull = (torch.randn(2, 4, 12, generator=chance) for _ in range(3))
+    found = []
+    for function in (kernels.gated, lambda a, b: torch.nn.functional.silu(a) * b):
+        asked = [part.clone().requires_grad_(True) for part in (gate, up)]
+        out = function(*asked)
+        (out * pull).sum().backward()
+        found.append([out, *(part.grad for part in asked)])
+    for ours, plain in zip(*found, strict=True):
+        assert torch.allclose(ours, plain, atol=1e-6)

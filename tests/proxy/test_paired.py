@@ -90,3 +90,15 @@ def test_a_power_law_is_followed_to_a_larger_run():
     assert found.gain == pytest.approx(wanted, rel=5e-3) and found.factor == pytest.approx(100)
     assert found.interval.low < wanted < found.interval.high
     assert found.exponents == pytest.approx((-0.08, -0.06), rel=1e-6)
+
+
+def test_a_shared_learning_rate_that_turns_the_order_is_found():
+    tried = {
+        "subset": {0.5: 2.0, 1.0: 1.8, 2.0: 1.5},  # better at its own best
+        "uniform": {0.5: 1.9, 1.0: 1.6, 2.0: 1.7},
+        "full": {0.5: 3.0, 1.0: 3.0, 2.0: 3.0},
+    }
+    found = paired.flips(tried)
+    assert found == [(0.5, "uniform", "subset"), (1.0, "uniform", "subset")]
+    del tried["subset"]
+    assert paired.flips(tried) == []

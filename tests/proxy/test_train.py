@@ -27,7 +27,7 @@ from assay.scaling.proxy.errors import (
 )
 from assay.scaling.proxy.evaluate import surprise
 from assay.scaling.proxy.optimise import ADAM_SHARE, schedule
-from assay.scaling.proxy.tokens import BYTES, Stream, encoding, pack
+from assay.scaling.proxy.tokens import Stream, pack
 from assay.scaling.proxy.train import Place, Trainer, TrainSpec
 
 WORDS = b"the of and a to in is was it for wave ship harbour sail wind salt captain tide".split()
@@ -87,24 +87,6 @@ def test_bits_per_byte_count_every_byte_once_whatever_is_packed():
     flat = surprise(untrained, pack(texts(9)), trainer.where).bits_per_byte
     assert abs(flat - np.log2(320)) < 1e-4  # the read-out starts at zero: all tokens alike
     assert 1 < together.bits_per_byte < 5
-
-
-def test_tokenizers_are_found_by_path_and_refused_in_words(tmp_path):
-    assert encoding("bytes") is BYTES
-    with pytest.raises(BadTraining, match="bytes"):
-        encoding("gpt2")
-    tokenizers = pytest.importorskip("tokenizers")
-    known = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token="?"))
-    known.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel()
-    known.train_from_iterator(
-        [t.decode() for t in texts(50)],
-        tokenizers.trainers.BpeTrainer(vocab_size=300, special_tokens=["?"]),
-    )
-    known.save(str(tmp_path / "tokenizer.json"))
-    how = encoding(str(tmp_path / "tokenizer.json"))
-    packed = pack(texts(5), how)
-    assert packed.values[0] == how.begin == how.vocabulary - 1
-    assert len(packed.values) < packed.bytes.sum()
 
 
 # Trainings -----------------------------------------------------------------------------

@@ -12,8 +12,10 @@ import pytest
 pytest.importorskip("torch", reason="trainings need the extra 'proxy'")
 
 from assay.api import cli
+from assay.scaling.proxy import needs
+from assay.scaling.proxy.validate import apart
 from assay.scaling.reading import read
-from assay.selectors import storage
+from assay.selectors import manifest, storage
 from assay.selectors.selection import select
 from assay.selectors.spec import Spec
 
@@ -104,6 +106,42 @@ def test_a_finished_study_trains_nothing_again_and_its_rows_are_runs(made, tmp_p
         assert validated(made, out, "of-sums", *words) == 75  # another process trains here
 
 
+def test_each_arm_has_the_learning_rate_that_is_best_on_other_documents(made, tmp_path, capsys):
+    out = tmp_path / "tuned"
+    words = ("--arms", "uniform", "--seeds", "1", "--tokens", "3000", "--json")
+    assert validated(made, out, "of-sums", *words, "--learning-rates", "0.0001,1") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert len(list((out / "trainings").glob("*.json"))) == 4
+    for one in document["learning_rates"]:
+        tried = {t["factor"]: t["tuning_bits_per_byte"] for t in one["tried"]}
+        assert one["best"] == 1.0 and tried[1.0] < tried[0.0001] - 1
+    assert [row["learning_rate"] for row in document["arms"]] == [0.02, 0.02]
+    assert any("widen --learning-rates" in one for one in document["warnings"])
+
+
+def test_documents_to_tune_on_are_not_in_the_answer():
+    pieces = [(bytes([number]), number // 2) for number in range(40)]
+    tuning, kept = apart(pieces)
+    assert not {owner for _, owner in tuning} & {owner for _, owner in kept}
+    assert sorted(tuning + kept) == pieces and len(tuning) == 14
+
+
+def test_tokens_are_learned_once_for_a_study(made, tmp_path, capsys):
+    pytest.importorskip("tokenizers")
+    out = tmp_path / "learned"
+    words = ("--arms", "uniform", "--seeds", "1", "--tokens", "4000", "--json")
+    assert validated(made, out, "of-sums", *words, "--tokenizer", "bpe:300") == 0
+    first = json.loads(capsys.readouterr().out)
+    assert first["arms"][0]["tokens"] == 4096 and 1 < first["arms"][0]["bits_per_byte"] < 6
+    learned = (out / "tokenizer.json").read_bytes()
+    words = ("--arms", "uniform", "--seeds", "1", "--tokens", "4000", "--json")
+    assert validated(made, out, "of-sums", *words, "--tokenizer", "bpe:300") == 0
+    assert json.loads(capsys.readouterr().out) == first
+    assert (out / "tokenizer.json").read_bytes() == learned
+    assert validated(made, out, "of-sums", *words) == 2  # bytes are other tokens
+    assert "tokenizer was 'bpe:300'" in capsys.readouterr().err
+
+
 def test_what_cannot_be_carried_out_is_said_in_a_line(made, tmp_path, capsys):
     def refused(code, word, *words, subset="of-sums"):
         assert validated(made, tmp_path / "no", subset, *words) == code
@@ -114,12 +152,35 @@ def test_what_cannot_be_carried_out_is_said_in_a_line(made, tmp_path, capsys):
     refused(2, "the ladder is", "--sizes", "3M")
     refused(2, "no arm", "--arms", "random")
     refused(2, "above 0", "--learning-rates", "0.5,fast")
-    refused(3, "tokens", "--batch", "4000", "--arms", "uniform")
+    refused(3, "smaller --batch or --sequence", "--batch", "4000", "--arms", "uniform")
+    refused(2, "bpe:4096", "--tokenizer", "bpe:lots")
     refused(3, "manifest", subset="nowhere")
     refused(2, "local folder", "--out", "s3://bucket/proof")
     refused(2, "one size has no trend", "--at-params", "1e9")
     (tmp_path / "bad.jsonl").write_text('{"prompt": "Why?", "choices": ["a"], "answer": 3}')
     refused(2, "none of 1 choices", "--choices", tmp_path / "bad.jsonl")
+
+
+def test_an_empty_subset_is_refused_and_it_is_said_why(made, tmp_path, capsys):
+    content = dict(manifest.read(str(made / "of-sums")).content)
+    content |= {"parts": [], "spent": {**content["spent"], "documents": 0}}
+    (tmp_path / "none").mkdir()
+    content["digest"] = manifest.digest(content)
+    (tmp_path / "none" / "manifest.json").write_text(json.dumps(content))
+    assert validated(made, tmp_path / "out", tmp_path / "none") == 3
+    told = capsys.readouterr().err
+    assert "holds no document" in told and "larger budget" in told and "Traceback" not in told
+
+
+def test_trainings_that_cannot_go_on_are_said_in_a_line(made, tmp_path, capsys, monkeypatch):
+    words = ("--arms", "uniform", "--seeds", "1")
+    assert validated(made, tmp_path / "nan", "of-sums", *words, "--learning-rate", "1e30") == 1
+    told = capsys.readouterr().err
+    assert "100K model is nan in step" in told and "smaller --learning-rate" in told
+    monkeypatch.setattr(needs, "free_memory", lambda: 0.2e9)
+    assert validated(made, tmp_path / "memory", "of-sums", *words) == 75
+    told = capsys.readouterr().err
+    assert "0.2 GB free" in told and "--micro-batch" in told and "Traceback" not in told
 
 
 def test_a_target_that_stands_in_the_corpus_is_refused(made, tmp_path, capsys):

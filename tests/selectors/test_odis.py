@@ -93,6 +93,26 @@ def test_the_arms_that_it_has_to_beat(select, tmp_path, settings):
     assert directions == expected or (expected is None and "diversity" in directions)
 
 
+def test_the_best_of_each_cluster(select, tmp_path):
+    made = select("o", along="clusters", components=3)
+    rules = made.content["cut"]["any_of"]
+    assert rules.keys() == {"cluster1+", "cluster2+", "cluster3+"}
+    found = stored(tmp_path / "o")
+    along = np.array([found[f"along.cluster{n}"] for n in (1, 2, 3)])
+    inside = along > -100
+    assert (inside.sum(axis=0) == 1).all()
+    assert np.allclose(np.where(inside, along, 0).sum(axis=0), along.max(axis=0))
+    z = np.array([values for name, values in found.items() if name.startswith("z.")]).T
+    centres = np.array([z[one].mean(axis=0) for one in inside])
+    nearest = np.square(z[:, None] - centres[None]).sum(axis=2).argmin(axis=1)
+    assert (nearest == inside.argmax(axis=0)).mean() > 0.9
+    told = explain(past.reopen(str(tmp_path / "o")), chosen(tmp_path / "o")[0], Means())
+    assert told["because"]["directions"]
+    for settings in ({"components": 0.8}, {"components": 1}, {"components": "parallel"}):
+        with pytest.raises(BadSetting, match="a whole number from 2 on"):
+            select("x", along="clusters", **settings)
+
+
 def test_a_weighted_sample_differs_by_seed_and_the_top_does_not(corpus, tmp_path):
     def run(name, seed, temperature):
         asked = Spec("odis", (str(corpus),), "10%", str(tmp_path / name), {},
@@ -131,7 +151,7 @@ PLAIN = (
 
 def test_scores_say_what_their_names_say():
     texts = [PLAIN + f"Day {n} was calm and the deck was dry." for n in range(60)]
-    learned = surface.learn(sampled(texts), None)
+    learned, _ = surface.learn(sampled(texts), None)
     odd = {
         "plain": PLAIN,
         "repeated": "buy now buy now buy now buy now " * 30,
@@ -159,8 +179,9 @@ def test_a_document_is_not_judged_by_a_model_that_has_seen_it():
         return [" ".join(f"{word}{n}" for word in words) for n in range(first, first + 400)]
 
     sample = sampled(counted(100))
-    learned = surface.learn(sample, None)
+    learned, found = surface.learn(sample, None)
     bits = learned(sample.texts(), sample.key)[:, -1]
+    assert np.array_equal(found[:, -1], bits)
     fresh = pa.array(counted(500))
     other = learned(fresh, kernels.fingerprint(fresh))[:, -1]
     assert abs(bits.mean() / other.mean() - 1) < 0.01

@@ -1,6 +1,7 @@
 """Scores of a sample, learned from texts: against scikit-learn, and as odis uses them."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +11,11 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge as Reference
 
 from assay.native import kernels
-from assay.selectors import past, regression, selection
+from assay.selectors import foretelling, past, regression, selection
 from assay.selectors.errors import BadInput, BadRequest, BadSetting
 from assay.selectors.explain import explain
+from assay.selectors.records import Batch
+from assay.selectors.sampling import Sample
 from assay.selectors.selection import Means
 from assay.selectors.spec import Spec
 
@@ -65,9 +68,9 @@ def test_the_ridge_is_scikit_learns(sample, penalty, monkeypatch):
 def test_what_is_held_out_is_foretold_by_the_others(sample):
     """Against models that are fitted anew without each part."""
     texts, key, wanted = sample
-    learned = regression.learn(texts, key, wanted, ("a", "b"), boosting=False)
+    learned = regression.fit(texts, key, wanted)
     scales = regression.scales_of(texts)
-    part = regression.mix(key, regression.FOLD_SEED) % np.uint64(regression.FOLDS)
+    part = regression.fifth(key)
     held = np.zeros_like(wanted)
     for number in range(regression.FOLDS):
         out = pa.array(np.flatnonzero(part == number))
@@ -76,47 +79,58 @@ def test_what_is_held_out_is_foretold_by_the_others(sample):
         ridge = regression.Ridge.fit(rows, wanted[others.to_numpy()], learned.penalty)
         left = texts.take(out)
         held[out.to_numpy()] = ridge.of(left, regression.statistics(left, scales))
-    for place, trust in enumerate(learned.trust):
-        assert trust.spearman == pytest.approx(
-            spearmanr(held[:, place], wanted[:, place])[0], abs=0.02
-        )
+    assert np.abs(learned.held - held).max() < 0.05
+    for place, column in enumerate(learned.held.T):
+        found = foretelling.judged("a", column, wanted[:, place]).spearman
+        assert found == pytest.approx(spearmanr(column, wanted[:, place])[0], abs=1e-9)
+
+
+def learned(sample, wanted, scorer, folder=""):
+    """As a selection learns them."""
+    texts, key, _ = sample
+    held = Sample(1 << 24, 1 << 15, 0)
+    ids = pa.array([f"d{n}" for n in range(len(texts))])
+    assert np.array_equal(kernels.fingerprint(ids), key)
+    held.add(Batch(texts, ids, key, np.arange(len(texts)), 0))
+    _, rows, _ = np.intersect1d(key, held.key, return_indices=True)
+    order = {one: row for row, one in enumerate(key.tolist())}
+    rows = [order[one] for one in held.key.tolist()]
+    names = [f"c{n}" for n in range(wanted.shape[1])]
+    return foretelling.learn(SimpleNamespace(seed=0), held, wanted[rows], names, scorer, folder)
 
 
 def test_new_documents_are_foretold_and_noise_is_not(sample):
-    texts, key, wanted = sample
+    _, _, wanted = sample
     noise = np.random.default_rng(3).normal(size=len(wanted))
-    learned = regression.learn(
-        texts, key, np.column_stack([wanted, noise]), ("a", "b", "noise"), boosting=False
-    )
+    found = learned(sample, np.column_stack([wanted, noise]), "ridge")
     new, taste = texts_of(300, 2)
-    found = learned.model(pa.array(new))
+    told = found.model(pa.array(new))
     for place in range(2):
-        assert spearmanr(found[:, place], taste[:, place])[0] > 0.8
-        assert learned.trust[place].passes(both=True)
-    assert not learned.trust[2].passes(both=False)
-    assert abs(learned.trust[2].spearman) < 0.2
+        assert spearmanr(told[:, place], taste[:, place])[0] > 0.8
+        assert found.trust[place].passes(both=True)
+    assert not found.trust[2].passes(both=False)
+    assert abs(found.trust[2].spearman) < 0.2
 
 
 def test_boosting_learns_what_is_no_sum(sample):
     """A statistic that matters in the middle: no linear model of its rank finds that."""
-    texts, key, _ = sample
+    texts, _, _ = sample
     share = kernels.surface(texts)[:, kernels.STATISTICS.index("mean_word_length")]
     rank = np.argsort(np.argsort(share)) / len(share)
     wanted = -np.abs(rank - 0.5)[:, None]
     wanted = (wanted - wanted.mean()) / wanted.std()
-    ridge = regression.learn(texts, key, wanted, ("middle",), boosting=False)
-    trees = regression.learn(texts, key, wanted, ("middle",), boosting=True)
+    ridge, trees = (learned(sample, wanted, scorer) for scorer in ("ridge", "boosting"))
     assert trees.trust[0].spearman > 0.9 > ridge.trust[0].spearman + 0.2
-    again = regression.learn(texts, key, wanted, ("middle",), boosting=True)
+    again = learned(sample, wanted, "boosting")
     assert np.array_equal(trees.model(texts), again.model(texts))
 
 
 def test_precision_is_against_chance():
     wanted = np.arange(100.0)
-    assert regression.judged("x", wanted, wanted).precision == 10
-    assert regression.judged("x", -wanted, wanted).precision == 0
-    assert regression.judged("x", -wanted, wanted).spearman == pytest.approx(-1)
-    assert regression.judged("x", np.zeros(100), wanted).spearman == 0
+    assert foretelling.judged("x", wanted, wanted).precision == 10
+    assert foretelling.judged("x", -wanted, wanted).precision == 0
+    assert foretelling.judged("x", -wanted, wanted).spearman == pytest.approx(-1)
+    assert foretelling.judged("x", np.zeros(100), wanted).spearman == 0
 
 
 # In odis -------------------------------------------------------------------------------------

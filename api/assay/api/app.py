@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from assay.api import problems
 from assay.api.guards import Guards, Measures
-from assay.api.routes import answers, fits, health, keys, selections, targets
+from assay.api.routes import answers, fits, health, keys, selections, targets, validations
 from assay.api.serving import Serving
 from assay.api.shapes import ProblemDocument
 from assay.selectors.errors import BadSetting
@@ -39,7 +39,7 @@ def create_app(serving: Serving) -> FastAPI:
     app.state.registry = registry
     problems.install(app)
     app.add_middleware(Guards, max_body=serving.settings.max_body, measures=measures)
-    for part in (selections, fits, targets, answers, keys, health):
+    for part in (selections, fits, validations, targets, answers, keys, health):
         app.include_router(part.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app

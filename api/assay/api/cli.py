@@ -37,6 +37,7 @@ COMMANDS = {
     "explain": "assay.api.run_commands:explain",
     "what-if": "assay.api.run_commands:what_if",
     "validate": "assay.api.validate_command:validate",
+    "prune-sequences": "assay.api.prune_command:prune_sequences",
     "laws": "assay.api.scaling_commands:laws",
     "fit": "assay.api.scaling_commands:fit",
     "plan": "assay.api.scaling_commands:plan",

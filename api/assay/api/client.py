@@ -97,6 +97,8 @@ CALLS = {
     "get_manifest": ("GET", "/v1/selections/{id}/manifest"),
     "submit_fit": ("POST", "/v1/fits"),
     "get_fit": ("GET", "/v1/fits/{id}"),
+    "submit_validation": ("POST", "/v1/validations"),
+    "get_validation": ("GET", "/v1/validations/{id}"),
     "recommend": ("POST", "/v1/recommendations"),
     "plan": ("POST", "/v1/plans"),
 }

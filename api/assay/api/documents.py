@@ -5,7 +5,7 @@ from typing import Any
 
 from assay.jobs.models import Event, Job, Target
 
-PLURAL = {"selection": "selections", "fit": "fits"}
+PLURAL = {"selection": "selections", "fit": "fits", "validation": "validations"}
 
 
 def job_document(job: Job) -> dict[str, Any]:
@@ -13,6 +13,8 @@ def job_document(job: Job) -> dict[str, Any]:
     links = {"self": base, "events": f"{base}/events"}
     if job.kind == "selection":
         links |= {name: f"{base}/{name}" for name in ("manifest", "stats", "quarantine")}
+    if job.kind == "validation":
+        links["report"] = f"{base}/report"
     return {
         "id": job.id,
         "object": job.kind,

@@ -278,6 +278,53 @@ class NewFit(Strict):
     metadata: Labels = Field(default_factory=dict)
 
 
+Size = Literal["100K", "1M", "4M", "20M", "60M", "150M", "300M"]
+Arm = Literal["subset", "uniform", "uniform-2", "matched", "full", "cost"]
+
+
+def usual_sizes() -> list[Size]:
+    return ["1M", "4M"]
+
+
+def usual_arms() -> list[Arm]:
+    return ["subset", "uniform", "matched", "full", "cost"]
+
+
+class NewValidation(Strict):
+    """As `assay validate` has it."""
+
+    subset: Uri = Field(description="A finished selection: its folder, or its id (sel_...).")
+    raw: Uris = Field(description="The whole corpus.")
+    target: Uris = Field(description="Held-out text: URIs, or ids of targets (tgt_...).")
+    out: Uri = Field(description="A folder on the server's own disk, for trainings and report.")
+    sizes: Annotated[list[Size], Field(min_length=1, max_length=7)] = Field(
+        default_factory=usual_sizes
+    )
+    seeds: Annotated[int, Field(ge=1, le=100)] = 3
+    arms: Annotated[list[Arm], Field(min_length=1, max_length=6)] = Field(
+        default_factory=usual_arms
+    )
+    tokens: Annotated[float, Field(ge=0, le=1e13)] = Field(0.0, description="0: 20 per parameter")
+    sequence: Annotated[int, Field(ge=8, le=65_536)] = 512
+    batch: Annotated[int, Field(ge=0, le=10**6)] = 0
+    micro_batch: Annotated[int, Field(ge=0, le=10**6)] = 0
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    learning_rate: Annotated[float, Field(ge=0, le=100)] = 0.0
+    learning_rates: Annotated[
+        list[Annotated[float, Field(gt=0, le=100)]], Field(min_length=1, max_length=9)
+    ] = Field(default_factory=lambda: [1.0])
+    feedforward: Literal["swiglu", "relu2"] = "swiglu"
+    tied: bool = False
+    tokenizer: Annotated[Word, Field(pattern=r"^(bytes|bpe:[0-9]{3,6}|/.+)$")] = "bytes"
+    target_bytes: Annotated[int, Field(ge=1, le=10**10)] = 200_000
+    text_column: Name = "text"
+    group_by: Name | None = None
+    choices: Word = Field("", description="A file of questions on the server's own disk.")
+    at_params: Annotated[float, Field(ge=0, le=1e15)] = 0.0
+    at_tokens: Annotated[float, Field(ge=0, le=1e18)] = 0.0
+    metadata: Labels = Field(default_factory=dict)
+
+
 # A hundred times anything that was ever planned, and more: beyond it arithmetic gives out.
 Params = Annotated[float, Field(gt=0, le=1e15)]
 Active = Annotated[float, Field(ge=1e4, le=1e15)]

@@ -44,7 +44,12 @@ from assay.scaling.proxy.ladder import LADDER
 )
 @click.option("--feedforward", type=click.Choice(["swiglu", "relu2"]), default="swiglu")
 @click.option("--tied", is_flag=True, help="One matrix for embedding and read-out.")
-@click.option("--tokenizer", default="bytes", help="bytes, a tokenizer.json, or a .tiktoken file.")
+@click.option(
+    "--tokenizer",
+    default="bytes",
+    show_default=True,
+    help="bytes; bpe:4096 to learn so many tokens on the corpus; a tokenizer.json or .tiktoken.",
+)
 @click.option("--target-bytes", default=200_000, show_default=True, help="To evaluate on, at most.")
 @click.option("--text-column", default="text", show_default=True)
 @click.option("--group-by", help="The column of domains, which `matched` keeps the shares of.")

@@ -15,24 +15,33 @@ from assay.selectors.errors import Stopped
 LOOK = 0.1  # seconds between two looks at an order to stop
 
 Work = Callable[..., Mapping[str, Any]]
+Heard = Callable[[Mapping[str, Any]], None]
 
 
-def apart(work: Work, given: tuple[Any, ...], stop: threading.Event) -> dict[str, Any]:
+def apart(
+    work: Work, given: tuple[Any, ...], stop: threading.Event, heard: Heard | None = None
+) -> dict[str, Any]:
     """{"done": what `work` returned} or {"problem": a document, "passing": whether to try again}.
 
+    With `heard`, `work` is given one thing more: a function whose argument arrives there.
     Stopped when it is asked to stop; WorkerDied where the process was killed.
     """
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_carry_out, args=(theirs, work, given), daemon=True)
+    process = context.Process(
+        target=_carry_out, args=(theirs, work, given, heard is not None), daemon=True
+    )
     process.start()
     theirs.close()
     try:
-        while not mine.poll(LOOK):
-            if stop.is_set():
-                raise Stopped("stopped on request")
-        found: dict[str, Any] = mine.recv()
-        return found
+        while True:
+            while not mine.poll(LOOK):
+                _unless(stop)
+            found: dict[str, Any] = mine.recv()
+            if "told" not in found or heard is None:
+                return found
+            _unless(stop)
+            heard(found["told"])
     except EOFError as cause:
         raise WorkerDied() from cause
     finally:
@@ -41,7 +50,14 @@ def apart(work: Work, given: tuple[Any, ...], stop: threading.Event) -> dict[str
         mine.close()
 
 
-def _carry_out(out: Connection, work: Work, given: tuple[Any, ...]) -> None:
+def _unless(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise Stopped("stopped on request")
+
+
+def _carry_out(out: Connection, work: Work, given: tuple[Any, ...], telling: bool) -> None:
+    if telling:
+        given = (*given, lambda told: out.send({"told": told}))
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
         out.send({"done": dict(work(*given))})

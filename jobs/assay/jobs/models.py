@@ -24,7 +24,7 @@ class Base(DeclarativeBase):
 
 
 class Job(Base):
-    """A selection or a fit: what was asked, how far it is, what came out."""
+    """A selection, a fit or a validation: what was asked, how far it is, what came out."""
 
     __tablename__ = "assay_jobs"
     __table_args__ = (

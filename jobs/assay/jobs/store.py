@@ -19,7 +19,7 @@ from assay.jobs.database import Database
 from assay.jobs.errors import InFlight, KeyUsedOtherwise, NoSuchJob, WrongState
 from assay.jobs.models import Event, Job, Submission, Target
 
-MARKS = {"selection": "sel", "fit": "fit"}
+MARKS = {"selection": "sel", "fit": "fit", "validation": "val"}
 WAITING = ("queued",)
 WORKING = ("running", "finalizing")
 STOPPING = ("cancelling",)
@@ -348,10 +348,18 @@ def give_up(database: Database, job: str, attempt: int) -> None:
         fail(database, job, attempt, {"code": "lost", "message": said, "retryable": True})
 
 
-def tell(database: Database, job: str, attempt: int, level: str, message: str) -> None:
+def tell(
+    database: Database,
+    job: str,
+    attempt: int,
+    level: str,
+    message: str,
+    kind: str = "message",
+    data: Mapping[str, Any] | None = None,
+) -> None:
     """An event that changes nothing."""
     with database.session() as session:
-        _note(session, job, attempt, level, message)
+        _note(session, job, attempt, level, message, kind, data)
 
 
 def tidy(database: Database) -> None:
@@ -447,9 +455,17 @@ def _change(
     return True
 
 
-def _note(session: Session, job: str, attempt: int, level: str, message: str) -> None:
+def _note(
+    session: Session,
+    job: str,
+    attempt: int,
+    level: str,
+    message: str,
+    kind: str = "message",
+    data: Mapping[str, Any] | None = None,
+) -> None:
     anything = (*WAITING, *WORKING, *STOPPING)
-    _change(session, job, anything, None, message, attempt, level=level, kind="message")
+    _change(session, job, anything, None, message, attempt, level=level, kind=kind, data=data)
 
 
 def _event(

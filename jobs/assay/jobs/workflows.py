@@ -28,6 +28,7 @@ from assay.jobs.fitting import Fitting, fitted
 from assay.jobs.models import Job
 from assay.jobs.roots import Roots
 from assay.jobs.selecting import EVERY, Selecting, Telling, spec_of
+from assay.jobs.validating import Validating, validated
 from assay.selectors import selection as selections
 from assay.selectors.errors import Stopped, StorageError, TooManyBadRows
 from assay.selectors.manifest import Manifest
@@ -48,7 +49,7 @@ class Hands:
     worker: str
     roots: Roots
     workers: int
-    open: dict[tuple[str, int], Selecting | Fitting] = field(default_factory=dict)
+    open: dict[tuple[str, int], Selecting | Fitting | Validating] = field(default_factory=dict)
     told: dict[str, float] = field(default_factory=dict)
     leaving: threading.Event = field(default_factory=threading.Event)
     going: set[tuple[str, int]] = field(default_factory=set)  # what threads of ours are at
@@ -65,6 +66,7 @@ def register() -> None:
     """Make the workflows known under the names that are in the queue."""
     DBOS.workflow(name="selection")(selection)
     DBOS.workflow(name="fit")(fit)
+    DBOS.workflow(name="validation")(validation)
 
 
 # Workflows -----------------------------------------------------------------------------------
@@ -100,9 +102,17 @@ def _selection(job: str, attempt: int) -> str:
 
 
 def fit(job: str, attempt: int) -> str:
+    return _in_one_step(job, attempt, study)
+
+
+def validation(job: str, attempt: int) -> str:
+    return _in_one_step(job, attempt, proof)
+
+
+def _in_one_step(job: str, attempt: int, work: Callable[..., Answer]) -> str:
     hands().going.add((job, attempt))
     try:
-        return _end(job, attempt, study(job, attempt))
+        return _end(job, attempt, work(job, attempt))
     except DBOSMaxStepRetriesExceeded as given_up:
         return _fail(job, attempt, problems.document(_last(given_up)))
     finally:
@@ -246,7 +256,30 @@ def study(row: Job) -> Answer:
     """Fit a law to runs."""
     going = Fitting()
     hands().open[(row.id, row.attempt)] = going
-    told = apart(fitted, (dict(row.request), hands().roots), going.stop)
+    return _over(apart(fitted, (dict(row.request), hands().roots), going.stop))
+
+
+@step
+def proof(row: Job) -> Answer:
+    """Train small models on a subset and its controls; a worker that goes on finds what is done."""
+    going = Validating()
+    hands().open[(row.id, row.attempt)] = going
+
+    def heard(told: Mapping[str, Any]) -> None:
+        values = {"units_done": told["done"], "units_total": told["trainings"]}
+        said = (
+            f"{told['training']}: step {told['step']} of {told['steps']},"
+            f" {told['bits_per_byte']:.4f} bits per byte"
+        )
+        store.advance(
+            hands().database, row.id, row.attempt, "", False, stage=told["training"], **values
+        )
+        store.tell(hands().database, row.id, row.attempt, "info", said, "point", told)
+
+    return _over(apart(validated, (dict(row.request), hands().roots), going.stop, heard))
+
+
+def _over(told: Mapping[str, Any]) -> Answer:
     if told.get("passing"):
         raise StorageError(told["problem"]["message"])
     if "problem" in told:

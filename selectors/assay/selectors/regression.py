@@ -1,28 +1,24 @@
-"""Numbers of a sample of documents, learned from their texts, for documents that have none.
+"""Numbers of documents as a function of their texts: ridge regression and boosted trees.
 
-Ridge regression on the set of a document's hashed n-grams and on the statistics of its surface, or
-gradient boosting on those statistics and on what the ridge foretells. Whether that works is
-measured on documents that were held out; `Trust` says how far it does.
+Ridge regression sees the set of a document's hashed n-grams and the statistics of its surface;
+gradient boosting these statistics, and what the ridge foretells. foretelling.py uses them.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from scipy.sparse import csr_matrix, hstack
-from scipy.stats import rankdata
 
 from assay.native import kernels
 from assay.selectors.choice import mix
 from assay.selectors.errors import BadRequest
 from assay.selectors.orthogonal import Scale
-from assay.selectors.records import Batch, Counts, Floats, Ids, Mask
-from assay.selectors.sampling import Sample
+from assay.selectors.records import Counts, Floats, Ids, Mask
 from assay.selectors.stats import Features
 from assay.selectors.telling import Piece, most_telling
 
@@ -34,41 +30,6 @@ PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1)
 STEPS = 60  # of conjugate gradients
 TOLERANCE = 0.01  # of the length of what is left over
 TREES = {"max_iter": 200, "learning_rate": 0.05, "max_leaf_nodes": 15, "min_samples_leaf": 10}
-LEAST = 200  # documents; with fewer, a fifth of them says nothing about how well a model does
-SPEARMAN = 0.6
-PRECISION = 3.0  # times what chance gives
-DECILE = 0.1
-
-
-@dataclass
-class SampleOf(Sample):
-    """A sample of those documents of a stream whose ids hash to one of some numbers."""
-
-    digest: str = ""  # of these numbers: a record of others answers another question
-    wanted: Ids = field(default_factory=lambda: np.zeros(0, np.uint64))  # ascending
-    met: int = 0  # documents of the stream that are wanted
-
-    @classmethod
-    def of(cls, wanted: Ids, room: int, longest: int, seed: int) -> "SampleOf":
-        ordered = np.unique(wanted)
-        digest = hashlib.sha256(ordered.tobytes()).hexdigest()[:16]
-        return cls(room, longest, seed, digest=digest, wanted=ordered)
-
-    def add(self, batch: Batch) -> None:
-        if not len(self.wanted):
-            return
-        place = np.minimum(np.searchsorted(self.wanted, batch.key), len(self.wanted) - 1)
-        rows = np.flatnonzero(self.wanted[place] == batch.key)
-        self.met += len(rows)
-        if len(rows):
-            text, ids = (column.take(pa.array(rows)) for column in (batch.text, batch.id))
-            key, row = batch.key[rows], batch.row[rows]
-            some = replace(batch, text=text, id=ids, key=key, row=row, source=None, known={})
-            super().add(some)
-
-    def merge(self, other: "Sample") -> None:
-        super().merge(other)
-        self.met += other.met if isinstance(other, SampleOf) else 0
 
 
 # What a text is seen as ----------------------------------------------------------------------
@@ -187,37 +148,85 @@ def solve(rows: Rows, wanted: Floats, taken: Mask, penalty: float) -> Floats:
     return found
 
 
-# A model -------------------------------------------------------------------------------------
+# Learning ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Model:
-    """Foretells columns of a document from its text."""
+def _empty(*shape: int) -> Floats:
+    return np.zeros(shape)
 
-    scales: tuple[Scale, ...]
-    ridge: Ridge
-    trees: tuple[Any, ...] = ()  # one regressor for each column
 
-    def __call__(self, texts: pa.Array) -> Floats:
-        """Shape (documents, columns)."""
-        table = statistics(texts, self.scales)
-        found = self.ridge.of(texts, table)
-        if not self.trees:
-            return found
-        with _alone():
-            return grown(self.trees, table, found)
+@dataclass
+class Weights:
+    """What a ridge learned, to be written down: see `Ridge`."""
 
-    def explain(self, text: bytes, column: int) -> dict[str, Any]:
-        """The n-grams that weigh most in the ridge's part, and what each adds."""
-        f = FEATURES
-        listed = kernels.list_ngrams(text, f.definition, f.orders, f.buckets)
-        slots = {slot: ngram for ngram, _, slot in reversed(listed)}
-        share = 1 / np.sqrt(max(len(slots), 1))
-        weights = self.ridge.ngrams[:, column]
-        pieces = [Piece(n, 1, float(weights[s] * share)) for s, n in slots.items()]
-        table = statistics(pa.array([text], pa.large_binary()), self.scales)
-        other = float(table[0] @ self.ridge.statistics[:, column])
-        return most_telling(pieces, other)
+    penalty: float = 0.0
+    ngrams: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    statistics: Floats = field(default_factory=lambda: _empty(0, 0))
+    held: Floats = field(default_factory=lambda: _empty(0, 0))  # of each document by the others
+
+    @property
+    def ridge(self) -> Ridge:
+        return Ridge(self.ngrams, self.statistics)
+
+
+def fit(
+    texts: pa.Array, key: Ids, wanted: Floats, told: Callable[[int], None] = lambda step: None
+) -> Weights:
+    """A ridge of standardised columns (documents, columns), and what it foretells of held-out ones.
+
+    What is foretold of a document for the judgement comes from the other fifths; the penalty is the
+    one with the least squared error there, summed over the columns. `told` is told of each penalty.
+    """
+    scales = scales_of(texts)
+    rows, fold = Rows.of(texts, scales), fifth(key)
+    penalty, held = _held_out(rows, wanted, fold, told)
+    ridge = Ridge.fit(rows, wanted, penalty)
+    return Weights(penalty, ridge.ngrams, ridge.statistics, held)
+
+
+def fifth(key: Ids) -> Ids:
+    """The part of the documents, 0 to 4, that each is held out with."""
+    return np.asarray(mix(key, FOLD_SEED) % np.uint64(FOLDS))
+
+
+def _parts(fold: Ids) -> list[Mask]:
+    return [fold == part for part in range(FOLDS) if (fold == part).any()]
+
+
+def _held_out(
+    rows: Rows, wanted: Floats, fold: Ids, told: Callable[[int], None]
+) -> tuple[float, Floats]:
+    """The best penalty, and what is foretold with it of each part by the others."""
+    parts = _parts(fold)
+    columns = wanted.shape[1]
+    many = np.tile(wanted, len(parts))
+    taken = np.repeat(~np.column_stack(parts), columns, axis=1)
+    tried: list[tuple[float, float, Floats]] = []
+    for step, penalty in enumerate(PENALTIES):
+        found = rows.others(solve(rows, many, taken, penalty))
+        held = np.zeros_like(wanted)
+        for number, out in enumerate(parts):
+            held[out] = found[out, number * columns : (number + 1) * columns]
+        tried.append((float(np.square(held - wanted).sum()), penalty, held))
+        told(step + 1)
+        if len(tried) > 1 and tried[-1][0] > tried[-2][0]:
+            break  # the error falls, and then it rises
+    _, penalty, held = min(tried, key=lambda one: one[:2])
+    return penalty, held
+
+
+# Trees ---------------------------------------------------------------------------------------
+
+
+def boosted(
+    texts: pa.Array, key: Ids, wanted: Floats, guess: Floats
+) -> tuple[tuple[Any, ...], Floats]:
+    """Trees on top of what a ridge foretells of held-out documents; and what both foretell."""
+    table, held = statistics(texts, scales_of(texts)), np.zeros_like(wanted)
+    for out in _parts(fifth(key)):
+        some = grow(table[~out], guess[~out], wanted[~out])
+        held[out] = grown(some, table[out], guess[out])
+    return grow(table, guess, wanted), held
 
 
 def _alone() -> AbstractContextManager[Any]:
@@ -249,121 +258,43 @@ def grow(table: Floats, ridge: Floats, wanted: Floats) -> tuple[Any, ...]:
         )
 
 
-# Learning, and how far to trust it -----------------------------------------------------------
+# A model -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Trust:
-    """How well a column was foretold of documents that the model had not seen."""
+class Regression:
+    """Foretells columns of a document from its text."""
 
-    name: str
-    spearman: float
-    precision: float  # of the tenth that is foretold as the best, over what chance gives
-    lower: float  # the same of the other end
-
-    def passes(self, both: bool) -> bool:
-        ends = min(self.precision, self.lower) if both else self.precision
-        return self.spearman >= SPEARMAN and ends >= PRECISION
-
-    def words(self) -> str:
-        return (
-            f"Spearman {self.spearman:.2f}, the best tenth found {self.precision:.1f} times as "
-            f"often as by chance, the worst {self.lower:.1f} times"
-        )
-
-    def told(self) -> dict[str, Any]:
-        return {"name": self.name, "spearman": round(self.spearman, 4),
-                "precision": round(self.precision, 3), "lower": round(self.lower, 3)}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Learned:
-    model: Model
-    trust: tuple[Trust, ...]
-    penalty: float
-    documents: int
+    scales: tuple[Scale, ...]
+    ridge: Ridge
+    trees: tuple[Any, ...] = ()  # one regressor for each column
 
     @property
     def versions(self) -> dict[str, str]:
         found = {"ngrams": FEATURES.version}
-        if self.model.trees:
+        if self.trees:
             import sklearn
 
             found["scikit-learn"] = sklearn.__version__
         return found
 
-    def told(self) -> dict[str, Any]:
-        """In numbers, for the report: plain JSON values."""
-        return {
-            "scorer": "boosting" if self.model.trees else "ridge",
-            "documents": self.documents,
-            "penalty": self.penalty,
-            "held_out": [trust.told() for trust in self.trust],
-        }
+    def __call__(self, texts: pa.Array) -> Floats:
+        """Shape (documents, columns)."""
+        table = statistics(texts, self.scales)
+        found = self.ridge.of(texts, table)
+        if not self.trees:
+            return found
+        with _alone():
+            return grown(self.trees, table, found)
 
-
-def learn(
-    texts: pa.Array, key: Ids, wanted: Floats, names: Sequence[str], boosting: bool,
-    told: Callable[[int], None] = lambda step: None,
-) -> Learned:  # fmt: skip
-    """A model of standardised columns (documents, columns), judged on documents held out.
-
-    What is foretold of a document for the judgement comes from a model of the other fifths; the
-    penalty is the one with the least squared error there, summed over the columns.
-    """
-    scales = scales_of(texts)
-    rows, fold = Rows.of(texts, scales), mix(key, FOLD_SEED) % np.uint64(FOLDS)
-    penalty, held = _held_out(rows, wanted, fold, told)
-    ridge = Ridge.fit(rows, wanted, penalty)
-    trees: tuple[Any, ...] = ()
-    if boosting:
-        guess, table = held, rows.statistics
-        held = np.zeros_like(wanted)
-        for out in _parts(fold):
-            some = grow(table[~out], guess[~out], wanted[~out])
-            held[out] = grown(some, table[out], guess[out])
-        trees = grow(table, guess, wanted)
-    trust = tuple(judged(n, h, w) for n, h, w in zip(names, held.T, wanted.T, strict=True))
-    return Learned(Model(scales, ridge, trees), trust, penalty, len(texts))
-
-
-def _parts(fold: Ids) -> list[Mask]:
-    return [fold == part for part in range(FOLDS) if (fold == part).any()]
-
-
-def _held_out(
-    rows: Rows, wanted: Floats, fold: Ids, told: Callable[[int], None]
-) -> tuple[float, Floats]:
-    """The best penalty, and what is foretold with it of each part by the others."""
-    parts = _parts(fold)
-    columns = wanted.shape[1]
-    many = np.tile(wanted, len(parts))
-    taken = np.repeat(~np.column_stack(parts), columns, axis=1)
-    tried: list[tuple[float, float, Floats]] = []
-    for step, penalty in enumerate(PENALTIES):
-        found = rows.others(solve(rows, many, taken, penalty))
-        held = np.zeros_like(wanted)
-        for number, out in enumerate(parts):
-            held[out] = found[out, number * columns : (number + 1) * columns]
-        tried.append((float(np.square(held - wanted).sum()), penalty, held))
-        told(step + 1)
-        if len(tried) > 1 and tried[-1][0] > tried[-2][0]:
-            break  # the error falls, and then it rises
-    _, penalty, held = min(tried, key=lambda one: one[:2])
-    return penalty, held
-
-
-def judged(name: str, foretold: Floats, wanted: Floats) -> Trust:
-    """Spearman's rank correlation, and how much of either tenth is found."""
-    a, b = rankdata(foretold), rankdata(wanted)
-    spread = float(a.std() * b.std())
-    spearman = float(np.mean((a - a.mean()) * (b - b.mean())) / spread) if spread else 0.0
-    return Trust(name, spearman, _found(foretold, wanted), _found(-foretold, -wanted))
-
-
-def _found(foretold: Floats, wanted: Floats) -> float:
-    """The part of the best tenth among those foretold as the best tenth, over a tenth."""
-    most = max(round(len(wanted) * DECILE), 1)
-    chosen = np.argsort(-foretold, kind="stable")[:most]
-    best = np.argsort(-wanted, kind="stable")[:most]
-    return len(np.intersect1d(chosen, best)) / most / (most / max(len(wanted), 1))
+    def explain(self, text: bytes, column: int) -> dict[str, Any]:
+        """The n-grams that weigh most in the ridge's part, and what each adds."""
+        f = FEATURES
+        listed = kernels.list_ngrams(text, f.definition, f.orders, f.buckets)
+        slots = {slot: ngram for ngram, _, slot in reversed(listed)}
+        share = 1 / np.sqrt(max(len(slots), 1))
+        weights = self.ridge.ngrams[:, column]
+        pieces = [Piece(n, 1, float(weights[s] * share)) for s, n in slots.items()]
+        table = statistics(pa.array([text], pa.large_binary()), self.scales)
+        other = float(table[0] @ self.ridge.statistics[:, column])
+        return most_telling(pieces, other)

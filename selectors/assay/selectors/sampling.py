@@ -73,9 +73,7 @@ class Sample:
 
     def texts(self) -> pa.Array:
         """The sampled texts."""
-        ends = np.concatenate([[0], np.cumsum(self.size)])
-        buffers = [None, pa.py_buffer(ends.astype(np.int64)), pa.py_buffer(self.text)]
-        return pa.Array.from_buffers(pa.large_binary(), len(self.size), buffers)
+        return _texts(self.text, self.size)
 
     def _take(self, place: Ids, key: Ids, text: npt.NDArray[np.uint8], size: Counts) -> None:
         """Puts more documents among those at hand, and drops what then does not fit."""
@@ -92,6 +90,9 @@ class Sample:
 
 def beginnings(text: pa.Array, longest: int) -> tuple[npt.NDArray[np.uint8], Counts]:
     """The first bytes of each text, one after the other, and how many they are of each."""
+    size = pc.binary_length(text).to_numpy().astype(np.int64)
+    if size.max(initial=0) <= longest:
+        return _bytes(text), size
     cut = [raw if len(raw) <= longest else whole(raw[:longest]) for raw in text.to_pylist()]
     size = np.fromiter((len(raw) for raw in cut), np.int64, len(cut))
     return np.frombuffer(b"".join(cut), np.uint8), size
@@ -104,10 +105,22 @@ def whole(cut: bytes) -> bytes:
 
 def _pick(text: npt.NDArray[np.uint8], size: Counts, order: Counts) -> npt.NDArray[np.uint8]:
     """The texts in another order, or only some of them."""
-    begin = np.cumsum(size) - size
-    plain = text.tobytes()
-    spans = zip(begin[order].tolist(), size[order].tolist(), strict=True)
-    return np.frombuffer(b"".join([plain[first : first + n] for first, n in spans]), np.uint8)
+    return _bytes(_texts(text, size).take(pa.array(order)))
+
+
+def _texts(text: npt.NDArray[np.uint8], size: Counts) -> pa.Array:
+    ends = np.concatenate([[0], np.cumsum(size)])
+    buffers = [None, pa.py_buffer(ends.astype(np.int64)), pa.py_buffer(text)]
+    return pa.Array.from_buffers(pa.large_binary(), len(size), buffers)
+
+
+def _bytes(texts: pa.Array) -> npt.NDArray[np.uint8]:
+    """The bytes of large_binary texts, one after the other."""
+    _, ends, data = texts.buffers()
+    if not len(texts) or data is None:
+        return np.zeros(0, np.uint8)
+    place = np.frombuffer(ends, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    return np.frombuffer(data, np.uint8)[place[0] : place[-1]]
 
 
 def _before(a: Ids, b: Ids) -> bool:

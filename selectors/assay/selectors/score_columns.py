@@ -10,10 +10,10 @@ import numpy as np
 from assay.selectors import surface
 from assay.selectors.choice import mix
 from assay.selectors.errors import BadInput, BadSetting, NothingToRead
+from assay.selectors.foretelling import SampleOf
 from assay.selectors.methods.blend import STORE, column_of
 from assay.selectors.orthogonal import Moments, Scale
 from assay.selectors.records import Batch, Counts, Floats, Ids, Scored
-from assay.selectors.regression import SampleOf
 from assay.selectors.sampling import LONGEST, Sample
 from assay.selectors.selector import Fold
 
@@ -132,8 +132,7 @@ def of_text(fold: Fold, room: int, gaussian: bool) -> Source:
     sample = fold("raw", empty)
     if not len(sample):
         raise NothingToRead("the corpus holds no text: there is nothing to learn statistics from")
-    learned = surface.learn(sample, fold("target", empty) if fold.targets else None)
-    found = learned(sample.texts(), sample.key)
+    learned, found = surface.learn(sample, fold("target", empty) if fold.targets else None)
     scales = [Scale.of(column, gaussian) for column in found.T]
     kept = tuple(place for place, scale in enumerate(scales) if not scale.constant)
     some = tuple(scales[place] for place in kept)

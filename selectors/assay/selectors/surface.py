@@ -82,18 +82,19 @@ class Surface:
     def versions(self) -> dict[str, str]:
         return {"surface": VERSION, **ZSTD_VERSION}
 
-    def __call__(self, text: pa.Array, key: Ids) -> Floats:
-        """Shape (documents, columns)."""
-        found = kernels.surface(text)
+    def __call__(self, text: pa.Array, key: Ids, known: "Known | None" = None) -> Floats:
+        """Shape (documents, columns); `known` is what is known of the texts already."""
+        found = known.statistics if known else kernels.surface(text)
         stat = {name: found[:, place] for place, name in enumerate(kernels.STATISTICS)}
         size = sizes(text)
+        ratio = known.ratio if known else log_ratio(text, size)
         surprisal, bits = self._likelihood(text, key, size)
         scores = {
             "terminal": stat["terminal_lines"],
             "repetition": np.max([stat[n] / most for n, most in REPETITION.items()], axis=0),
             "words": words(stat),
             "layout": layout(stat),
-            "compression": np.abs(log_ratio(text, size) - self.ratio),
+            "compression": np.abs(ratio - self.ratio),
             "surprisal": surprisal,
             "facts": stat["digit_characters"] + stat["capitalised_words"] + stat["parentheses"],
             "diversity": stat["mattr_50"],
@@ -140,20 +141,31 @@ class Bigrams:
         )  # fmt: skip
 
 
-def learn(sample: Sample, target: Sample | None) -> Surface:
-    """What the scores need to know of the corpus, from a sample of it, and of the target."""
+@dataclass(frozen=True)
+class Known:
+    """What takes long to find of some texts."""
+
+    statistics: Floats
+    ratio: Floats  # logarithm of bytes over compressed bytes
+
+
+def learn(sample: Sample, target: Sample | None) -> tuple[Surface, Floats]:
+    """What the scores need to know of the corpus, from a sample of it, and of the target; and the
+    scores of the sample."""
     texts, first = sample.texts(), half(sample.key)
     halves = [texts.take(pa.array(np.flatnonzero(mine))) for mine in (first, ~first)]
     found = kernels.surface(texts)
+    known = Known(found, log_ratio(texts, sizes(texts)))
     read = found[:, [kernels.STATISTICS.index(name) for name in INDICES]]
     low, middle, high = np.quantile(read, [0.25, 0.5, 0.75], axis=0)
     spread = np.where(high > low, high - low, 1.0)
-    return Surface(
+    learned = Surface(
         (Bigrams.of(halves[0]), Bigrams.of(halves[1])),
         _towards(target, texts) if target else None,
-        float(np.median(log_ratio(texts, sizes(texts)))),
+        float(np.median(known.ratio)),
         np.stack([middle, spread]),
     )
+    return learned, learned(texts, sample.key, known)
 
 
 def half(key: Ids) -> Mask:

@@ -17,6 +17,7 @@ from assay.jobs.store import Once
 
 SelectionId = Annotated[str, Path(alias="id", pattern=f"^sel_{ULID}$")]
 FitId = Annotated[str, Path(alias="id", pattern=f"^fit_{ULID}$")]
+ValidationId = Annotated[str, Path(alias="id", pattern=f"^val_{ULID}$")]
 TargetId = Annotated[str, Path(alias="id", pattern=f"^tgt_{ULID}$")]
 KeyId = Annotated[str, Path(alias="id", pattern=f"^key_{ULID}$")]
 After = Annotated[

@@ -33,5 +33,21 @@ class NotFinite(ScalingError, BadInput):
     """A gradient or a score is not a finite number."""
 
 
+class BadSequences(ScalingError, BadInput):
+    """A table of sequences or prompts cannot be read as asked."""
+
+
+class IdsDoNotMatch(BadSequences):
+    """Two tables that are joined by id have few ids in common."""
+
+
+class TooFewItems(BadSequences):
+    """A sequence needs two items: one to predict, and one before it."""
+
+
+class EmptyAnswer(BadSequences):
+    """A prompt without an answer has nothing that a model could find hard."""
+
+
 class TooLittleTarget(ScalingError, BadInput):
     """The target holds too little text for the gradient of its loss."""

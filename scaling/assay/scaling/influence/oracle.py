@@ -28,6 +28,7 @@ from assay.scaling.influence.gradients import (
     each,
     losses_of,
     on,
+    one_thread,
     parameters,
     products,
     restored,
@@ -82,7 +83,7 @@ def trained(recipe: Recipe, texts: Packed, device: Device, advance: Advance) -> 
     shape = spec.shape(BYTES.vocabulary)
     need = spec.batch_of(shape) * spec.sequence
     try:
-        with alone(), within_memory(recipe, device):
+        with one_thread(), within_memory(recipe, device):
             trainer = Trainer(spec, enough(texts, need), Place(device))
             wanted = recipe.looks(trainer.steps)
             states: list[Params] = []

@@ -80,11 +80,7 @@ def lissa(
 
     Raises SolverDiverged: h can gain |g| in a step and no more while the series contracts.
     """
-    if not (n > 0 and steps > 0 and repeats > 0 and scale > 0 and 0 <= damping < 1):
-        raise BadInfluence(
-            f"the series needs samples, steps, repeats and a scale above 0 and a damping in [0, 1);"
-            f" found n {n}, steps {steps}, repeats {repeats}, scale {scale}, damping {damping}"
-        )
+    check_series(n, steps, repeats, damping, scale)
     check_finite(gradient, "the gradient")
     found = [
         neumann(gradient, hvp_of_sample, drawn(n, steps, seed, one), damping, scale)
@@ -94,6 +90,14 @@ def lissa(
     spread = deviation(found, settled) / max(norm(settled), torch.finfo(torch.float64).tiny)
     direction = scaled(settled, 1 / scale) if normalised else settled
     return Series(direction, spread, repeats, damping * scale)
+
+
+def check_series(n: int, steps: int, repeats: int, damping: float, scale: float) -> None:
+    if not (n > 0 and steps > 0 and repeats > 0 and scale > 0 and 0 <= damping < 1):
+        raise BadInfluence(
+            f"the series needs samples, steps, repeats and a scale above 0 and a damping in [0, 1);"
+            f" found n {n}, steps {steps}, repeats {repeats}, scale {scale}, damping {damping}"
+        )
 
 
 def drawn(n: int, steps: int, seed: int, repeat: int) -> list[int]:

@@ -6,10 +6,10 @@ from math import ceil
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
-from assay.scaling.proxy import choices
-from assay.scaling.proxy.model import Decoder, document_mask
+from assay.scaling.proxy import choices, losses
+from assay.scaling.proxy.attention import sight
+from assay.scaling.proxy.model import Decoder
 from assay.scaling.proxy.tokens import IGNORED, Counts, Encoding, Packed, Tokens
 from assay.scaling.slopes import Floats
 
@@ -39,13 +39,8 @@ def surprise(model: Decoder, packed: Packed, where: torch.device, bf16: bool = F
         tokens = torch.from_numpy(inputs).long().to(where)
         wanted = torch.from_numpy(targets).long().to(where)
         with torch.autocast(where.type, torch.bfloat16, enabled=bf16):
-            logits = model(tokens, document_mask(tokens, packed.encoding.begin))
-        lost = F.cross_entropy(
-            logits.float().flatten(0, 1),
-            wanted.flatten(),
-            ignore_index=IGNORED,
-            reduction="none",
-        )
+            seen = sight(tokens, packed.encoding.begin)
+            lost = losses.nats(model, model.hidden(tokens, seen), wanted, "none").flatten()
         found = lost.double().cpu().numpy()
         nats += np.bincount(owner.ravel(), weights=found, minlength=len(packed))
     return Surprise(nats, packed.bytes)
@@ -68,14 +63,9 @@ def answered(
         tokens = torch.from_numpy(np.stack([row.inputs for row in some])).long().to(where)
         wanted = torch.from_numpy(np.stack([row.targets for row in some])).long().to(where)
         with torch.autocast(where.type, torch.bfloat16, enabled=bf16):
-            logits = model(tokens, document_mask(tokens, how.begin))
-        lost = F.cross_entropy(
-            logits.float().flatten(0, 1),
-            wanted.flatten(),
-            ignore_index=IGNORED,
-            reduction="none",
-        )
-        nats += lost.view(len(some), -1).double().sum(1).tolist()
+            hidden = model.hidden(tokens, sight(tokens, how.begin))
+            lost = losses.nats(model, hidden, wanted, "none")
+        nats += lost.double().sum(1).tolist()
     return choices.scores(questions, asked, nats)
 
 

@@ -15,6 +15,8 @@ BASE_WIDTH = 128  # of the 1M model: learning rates are meant for it
 BATCH_PARAMS, BATCH_SEQUENCES, BATCH_SEQUENCE = 108e6, 160, 2048
 TOKENS_PER_PARAMETER = 20.0  # Hoffmann et al. 2022, arXiv 2203.15556
 LEAST_STEPS = 150  # fewer leave nothing between warm-up and decay
+LARGE_VOCABULARY = 8192  # from here on, the logits of a batch are not kept whole
+LOGITS = 2**23  # of a large vocabulary at once: 32 MB
 PADDED = 64  # a vocabulary is padded to a multiple: matrix units want it
 
 # name -> width, layers

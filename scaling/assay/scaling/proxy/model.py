@@ -15,8 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from assay.scaling.architecture import Shape
-from assay.scaling.proxy.kernels import Turn, normed, normed_and_turned
+from assay.scaling.proxy.attention import Sight, document_mask, mixed, sight
+from assay.scaling.proxy.kernels import Turn, gated, normed, normed_and_turned
 from assay.scaling.proxy.ladder import BASE_WIDTH
+
+__all__ = ["Decoder", "document_mask", "sight"]
 
 EMBEDDING_STD = 0.02
 ROTARY_BASE = 10_000.0  # Su et al. 2021, arXiv 2104.09864
@@ -52,11 +55,12 @@ class Decoder(nn.Module):
         if self.readout is not None:
             nn.init.zeros_(self.readout.weight)
 
-    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Sight = None) -> Tensor:
         return self.logits(self.hidden(tokens, mask))
 
-    def hidden(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The last layer's output, normed. `mask` is what `document_mask` gives; None: causal."""
+    def hidden(self, tokens: Tensor, mask: Sight = None) -> Tensor:
+        """The last layer's output, normed. `mask` is what `sight` or `document_mask`
+        gives; None: causal."""
         length = tokens.shape[1]
         x = normed(self.embedding(tokens))
         turn = (self.cosine[:length], self.sine[:length])
@@ -65,8 +69,17 @@ class Decoder(nn.Module):
         return normed(x)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        weight = self.embedding.weight if self.readout is None else self.readout.weight
-        return F.linear(hidden, weight) * (BASE_WIDTH / self.shape.width)
+        return F.linear(hidden * self.scale, self.ends)
+
+    @property
+    def ends(self) -> Tensor:
+        """The read-out's matrix, (vocabulary, width)."""
+        return self.embedding.weight if self.readout is None else self.readout.weight
+
+    @property
+    def scale(self) -> float:
+        """Of the read-out, by muP; on the hidden layer, which has fewer numbers than the logits."""
+        return BASE_WIDTH / self.shape.width
 
 
 class Block(nn.Module):
@@ -86,30 +99,24 @@ class Block(nn.Module):
         names = ("query", "key", "value", "out", "gate", "up", "down")
         return [(n, getattr(self, n).weight) for n in names if getattr(self, n) is not None]
 
-    def forward(self, x: Tensor, turn: Turn, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, turn: Turn, mask: Sight) -> Tensor:
         x = x + self.attention(normed(x), turn, mask)
         return x + self.feedforward(normed(x))
 
-    def attention(self, x: Tensor, turn: Turn, mask: Tensor | None) -> Tensor:
+    def attention(self, x: Tensor, turn: Turn, mask: Sight) -> Tensor:
         batch, length, width = x.shape
         split = (batch, length, self.heads, self.head)
         query, key = (
             normed_and_turned(part(x).view(split), turn) for part in (self.query, self.key)
         )
         value = self.value(x).view(split)
-        mixed = F.scaled_dot_product_attention(
-            query.transpose(1, 2),
-            key.transpose(1, 2),
-            value.transpose(1, 2),
-            attn_mask=None if mask is None else mask.to(value.dtype),
-            is_causal=mask is None,
-        )
-        return cast(Tensor, self.out(mixed.transpose(1, 2).reshape(batch, length, width)))
+        found = mixed(query, key, value, mask).reshape(batch, length, width)
+        return cast(Tensor, self.out(found))
 
     def feedforward(self, x: Tensor) -> Tensor:
         if self.gate is None:
             return cast(Tensor, self.down(F.relu(self.up(x)).square()))
-        return cast(Tensor, self.down(F.silu(self.gate(x)) * self.up(x)))
+        return cast(Tensor, self.down(gated(self.gate(x), self.up(x))))
 
 
 def linear(wide: int, out: int) -> nn.Linear:
@@ -121,13 +128,3 @@ def rotations(length: int, head: int) -> Turn:
     speeds = ROTARY_BASE ** (-torch.arange(0, head, 2, dtype=torch.float64) / head)
     angles = torch.outer(torch.arange(length, dtype=torch.float64), speeds)[:, None, :]
     return angles.cos().float(), angles.sin().float()
-
-
-def document_mask(tokens: Tensor, begin: int) -> Tensor:
-    """(batch, 1, sequence, sequence): 0 where the row's token sees the column's, else -inf.
-    Documents begin with the token `begin`. As numbers, because of a mask of truths attention
-    makes numbers in every layer."""
-    document = (tokens == begin).cumsum(1)
-    same = (document[:, :, None] == document[:, None, :]).tril_()
-    mask = torch.zeros(same.shape, device=tokens.device)
-    return mask.masked_fill_(same.logical_not_(), -torch.inf)[:, None]

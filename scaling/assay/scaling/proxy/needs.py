@@ -9,16 +9,22 @@ from typing import Any
 
 from assay.scaling.architecture import Shape, count
 from assay.scaling.proxy.errors import MissingTorch, NoAccelerator, TooLittleMemory
+from assay.scaling.proxy.ladder import LARGE_VOCABULARY, LOGITS
 
 FLOAT = 4  # bytes
 STATES = 4 * FLOAT  # weight, gradient, and at most two moments
 SPARE = 0.4e9  # bytes: torch itself and its buffers, measured here on a CPU
 
 
-def torch() -> Any:
-    """The library, or a word on how to get it."""
+def there() -> None:
+    """Nothing where torch is installed, else a word on how to get it; imports nothing."""
     if find_spec("torch") is None:
         raise MissingTorch("trainings need torch, which is an extra: pip install 'assay[proxy]'")
+
+
+def torch() -> Any:
+    """The library, or a word on how to get it."""
+    there()
     import torch as found
 
     return found
@@ -93,10 +99,13 @@ def free_memory() -> float:
 def memory_of(shape: Shape, sequences: int) -> float:
     """Bytes of a training with so many sequences at once, in single precision; half as much of
     them in bf16. Kept per token and layer: about 16 widths and 5 feed-forwards, counted from
-    the graph; the logits twice."""
+    the graph; the logits twice, or of a large vocabulary a part at a time."""
     tokens = sequences * shape.sequence
     layer = 16 * shape.width + 5 * shape.feedforward
-    activations = FLOAT * tokens * (shape.layers * layer + 3 * shape.vocabulary)
+    logits = 3 * tokens * shape.vocabulary
+    if shape.vocabulary >= LARGE_VOCABULARY:
+        logits = 3 * min(LOGITS, tokens * shape.vocabulary)
+    activations = FLOAT * (tokens * shape.layers * layer + logits)
     mask = FLOAT * sequences * shape.sequence**2
     return STATES * count(shape).total + activations + mask
 

@@ -9,7 +9,7 @@ the two.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -34,23 +34,24 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             for alike in by_shape(group["params"]):
-                updates = orthogonal(torch.stack([self.momentum(p) for p in alike]))
+                updates = orthogonal(torch.stack(self.momenta(alike)))
+                weights: list[Tensor] = list(alike)
                 rows, columns = alike[0].shape
                 step = group["lr"] * max(1.0, rows / columns) ** 0.5
-                for parameter, update in zip(alike, updates, strict=True):
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.add_(update.to(parameter.dtype), alpha=-step)
+                if group["weight_decay"]:
+                    torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+                moves = updates.to(weights[0].dtype).unbind()
+                torch._foreach_add_(weights, moves, alpha=-step)
 
-    def momentum(self, parameter: nn.Parameter) -> Tensor:
-        """Nesterov's: the gradient, moved towards its running mean."""
-        gradient = parameter.grad
-        assert gradient is not None
-        state = self.state[parameter]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(gradient)
-        running = state["momentum_buffer"]
-        running.lerp_(gradient, 1 - MOMENTUM)
-        return gradient.lerp(running, MOMENTUM)
+    def momenta(self, alike: list[nn.Parameter]) -> list[Tensor]:
+        """Nesterov's: the gradients, each moved towards its running mean."""
+        gradients = [cast(Tensor, parameter.grad) for parameter in alike]
+        for parameter, gradient in zip(alike, gradients, strict=True):
+            if "momentum_buffer" not in self.state[parameter]:
+                self.state[parameter]["momentum_buffer"] = torch.zeros_like(gradient)
+        running = [self.state[parameter]["momentum_buffer"] for parameter in alike]
+        torch._foreach_lerp_(running, gradients, 1 - MOMENTUM)
+        return list(torch._foreach_lerp(gradients, running, MOMENTUM))
 
 
 def by_shape(params: Iterable[nn.Parameter]) -> list[list[nn.Parameter]]:

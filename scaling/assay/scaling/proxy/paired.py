@@ -7,7 +7,7 @@ and it is meant to be.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 from scipy import stats
@@ -121,6 +121,22 @@ class Agreement:
     decision_accuracy: float  # share of pairs of arms in the same order (DataDecide, eq. 3)
     kendall_tau: float
     pairs: int
+
+
+Flip = tuple[float, str, str]
+
+
+def flips(tried: Mapping[str, Mapping[float, float]]) -> list[Flip]:
+    """Where one learning rate for all turns the order of two arms: (rate, before, behind), of arms
+    whose order at their own best rates is the other. `tried`: arm -> rate -> what is lost."""
+    own = {arm: min(by_rate.values()) for arm, by_rate in tried.items()}
+    shared = set.intersection(*(set(by_rate) for by_rate in tried.values()))
+    return [
+        (rate, first, second)
+        for rate in sorted(shared)
+        for first, second in permutations(tried, 2)
+        if tried[first][rate] < tried[second][rate] and own[first] > own[second]
+    ]
 
 
 def agreement(small: str, large: str, means: Mapping[str, Mapping[str, float]]) -> Agreement:

@@ -47,6 +47,7 @@ def compared(study: "Study", found: "Found") -> Document:
         "agreement": [
             plain(paired.agreement(size, sizes[-1], means)) for size in sizes[:-1]
         ],
+        "learning_rates": learning_rates(study),
         "extrapolation": extrapolation(study, found),
         "cost": cost(study, found),
         "device": {
@@ -159,6 +160,34 @@ def extrapolation(study: "Study", found: "Found") -> list[Document]:
     ]
 
 
+def learning_rates(study: "Study") -> list[Document]:
+    """What each rate came to on the tuning documents; empty where one was given."""
+    return [
+        {
+            "size": size,
+            "arm": arm,
+            "best": min(lost, key=lambda factor: lost[factor]),
+            "tried": [{"factor": f, "tuning_bits_per_byte": bits} for f, bits in lost.items()],
+        }
+        for (size, arm), lost in study.tried.items()
+    ]
+
+
+def turned(study: "Study") -> list[str]:
+    """One rate for all arms would have ranked them otherwise."""
+    told = []
+    for size in study.spec.sizes:
+        tried = {arm: lost for (of, arm), lost in study.tried.items() if of == size}
+        flips = paired.flips(tried) if len(tried) > 1 else []
+        told += [
+            f"{size}: were {factor:g} times the learning rate used for all arms, {first} would come"
+            f" before {second}; at the best rate of each it comes behind: do not compare arms at"
+            " one rate"
+            for factor, first, second in flips
+        ]
+    return told
+
+
 def bits(records: Sequence[Record], owners: Counts) -> Floats:
     """(seeds, documents), from passages."""
     return np.stack([np.bincount(owners, weights=one.surprise.nats / LN2) for one in records])
@@ -214,6 +243,7 @@ def warnings(study: "Study", found: "Found", document: Mapping[str, Any]) -> lis
         told.append(
             "two sizes lie on any power law: the extrapolation cannot be tested; train a third"
         )
+    told += turned(study)
     flips = [one for one in document["agreement"] if one["kendall_tau"] < 0]
     told += [f"{o['small']} ranks the arms against {o['large']}: do not trust it" for o in flips]
     verdicts = {c["control"]: c["verdict"] for c in document["comparisons"]

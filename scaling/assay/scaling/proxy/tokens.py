@@ -9,13 +9,12 @@ of its own. A batch is found by its step alone, so a resumed training needs no m
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from assay.scaling.proxy.errors import BadTraining, TooFewTokens
+from assay.scaling.proxy.errors import TooFewTokens
 
 Tokens = npt.NDArray[np.int32]
 Counts = npt.NDArray[np.int64]
@@ -38,67 +37,6 @@ def byte_tokens(text: bytes) -> Tokens:
 
 
 BYTES = Encoding("bytes", 257, 256, byte_tokens)
-
-
-def encoding(name: str) -> Encoding:
-    """ "bytes", or a file: a Hugging Face tokenizer.json, or a tiktoken vocabulary."""
-    if name == "bytes":
-        return BYTES
-    path = Path(name)
-    if not path.is_file():
-        raise BadTraining(
-            f"--tokenizer {name}: it is 'bytes' or a file: a tokenizer.json of Hugging Face's"
-            " tokenizers, or a .tiktoken vocabulary"
-        )
-    return hugging_face(path) if path.suffix == ".json" else tiktoken_file(path)
-
-
-def hugging_face(path: Path) -> Encoding:
-    library = imported("tokenizers", path)
-    try:
-        known = library.Tokenizer.from_file(str(path))
-    except Exception as cause:  # the library raises bare Exceptions
-        raise BadTraining(f"--tokenizer {path}: not a tokenizer: {cause}") from cause
-
-    def encode(text: bytes) -> Tokens:
-        ids = known.encode(text.decode("utf-8", "replace"), add_special_tokens=False).ids
-        return np.array(ids, np.int32)
-
-    begin = known.get_vocab_size(with_added_tokens=True)
-    return Encoding(str(path.name), begin + 1, begin, encode)
-
-
-# How GPT-2 and cl100k cut text before merging; a vocabulary file does not say.
-CUT = (
-    r"""'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"""
-    r"""|\s++$|\s*[\r\n]|\s+(?!\S)|\s"""
-)
-
-
-def tiktoken_file(path: Path) -> Encoding:
-    library, loading = imported("tiktoken", path), imported("tiktoken.load", path)
-    try:
-        ranks = loading.load_tiktoken_bpe(str(path))
-        known = library.Encoding(path.stem, pat_str=CUT, mergeable_ranks=ranks, special_tokens={})
-    except Exception as cause:
-        raise BadTraining(f"--tokenizer {path}: not a tiktoken vocabulary: {cause}") from cause
-
-    def encode(text: bytes) -> Tokens:
-        return np.array(known.encode_ordinary(text.decode("utf-8", "replace")), np.int32)
-
-    begin = int(known.max_token_value) + 1
-    return Encoding(str(path.name), begin + 1, begin, encode)
-
-
-def imported(name: str, path: Path) -> Any:
-    from importlib import import_module
-
-    try:
-        return import_module(name)
-    except ImportError as cause:
-        raise BadTraining(
-            f"--tokenizer {path} needs the package {name.partition('.')[0]}: pip install it"
-        ) from cause
 
 
 @dataclass(frozen=True)

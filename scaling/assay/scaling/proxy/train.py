@@ -18,14 +18,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from assay.scaling.architecture import Shape, count, palm
 from assay.scaling.proxy import ladder, needs
+from assay.scaling.proxy.attention import sight
 from assay.scaling.proxy.errors import BadTraining, Diverged, OtherStudy, TooLittleMemory
 from assay.scaling.proxy.group import ALONE, Group
-from assay.scaling.proxy.model import Decoder, document_mask
+from assay.scaling.proxy.losses import Objective
+from assay.scaling.proxy.model import Decoder
 from assay.scaling.proxy.needs import Device
 from assay.scaling.proxy.optimise import Optimisers, schedule
 from assay.scaling.proxy.tokens import IGNORED, Packed, Stream
@@ -35,7 +36,6 @@ LEARNING_RATE = 0.02
 WEIGHT_DECAY = 0.0
 EVERY = 20  # steps between looks at the loss: on a GPU each look waits for the device
 SAVE_SECONDS = 60.0
-LARGE_VOCABULARY = 8192  # from here on, the logits of a batch are not kept whole
 
 
 @dataclass(frozen=True)
@@ -154,12 +154,10 @@ class Trainer:
         """Nats, summed over the targets."""
         tokens = torch.from_numpy(inputs).long().to(self.where)
         wanted = torch.from_numpy(targets).long().to(self.where)
-        mask = document_mask(tokens, self.begin)
+        seen = sight(tokens, self.begin)
         with torch.autocast(self.where.type, torch.bfloat16, enabled=self.spec.bf16):
-            logits = self._net(tokens, mask)
-        return F.cross_entropy(
-            logits.float().flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
+            lost: Tensor = self._net(tokens, wanted, seen)
+        return lost
 
     # Going on where it was --------------------------------------------------------------
 
@@ -216,6 +214,12 @@ class Trainer:
                     f" {self.spec.seed}): take a smaller --learning-rate"
                 )
 
+    @property
+    def latest(self) -> float | None:
+        """The loss of the last step that was looked at, in nats per token."""
+        self._look()
+        return self.log.steps[-1]["loss"] if self.log.steps else None
+
     def _micro_batch(self) -> int:
         group = self.place.group
         if self.batch < group.size:
@@ -226,7 +230,7 @@ class Trainer:
         return self.spec.micro_batch or -(-self.batch // group.size)
 
     def _wrapped(self) -> Any:
-        net: Any = self.model
+        net: Any = Objective(self.model)
         if self.place.group.size > 1:
             net = DistributedDataParallel(net)
         return torch.compile(net) if self.spec.compile else net

@@ -21,12 +21,12 @@ import pyarrow as pa
 from assay.scaling.commands import Reply
 from assay.scaling.costs import Rates
 from assay.scaling.proxy import arms as arming
-from assay.scaling.proxy import choices, documents, leaks, needs
+from assay.scaling.proxy import choices, documents, leaks, needs, vocabularies
 from assay.scaling.proxy.arms import SUBSET, Texts
 from assay.scaling.proxy.documents import Pool
 from assay.scaling.proxy.errors import BadTraining, LeakingTarget, OtherStudy
 from assay.scaling.proxy.ladder import TOKENS_PER_PARAMETER
-from assay.scaling.proxy.tokens import Counts, Encoding, Packed, encoding, pack
+from assay.scaling.proxy.tokens import Counts, Encoding, Packed, pack
 from assay.selectors import storage
 from assay.selectors.choice import mix
 from assay.selectors.errors import BadRequest
@@ -45,6 +45,8 @@ EVALUATIONS = 8
 TUNING_SHARE = 3  # where rates are tuned, every third target document is for that
 MOST_LEAKING = 0.5  # of the target's documents; beyond, there is no target left to speak of
 STUDY = "study.json"
+LEARNED = "tokenizer.json"
+LEARNED_BYTES, LEARNED_SEED = 10_000_000, 11  # the sample that tokens are learned on
 PIECE = 4  # sequences: longer documents are cut and their pieces trained on apart
 
 OTHERWISE = ("subset", "raw", "target", "at_params", "at_tokens")  # what no training hangs on
@@ -92,6 +94,7 @@ class Means:
     rates: Rates = field(default_factory=Rates)
     mlflow: str = ""
     tell: Callable[[str], None] = lambda line: None
+    point: Callable[[Mapping[str, Any]], None] = lambda seen: None  # of a curve, as it is found
 
 
 @dataclass(frozen=True)
@@ -156,13 +159,15 @@ def check(spec: StudySpec) -> None:
         raise BadRequest(
             "a validation needs the corpus (--raw) and held-out target text (--target)"
         )
+    vocabulary = vocabularies.size(spec.tokenizer)
     for size in spec.sizes:
-        TrainSpec(size, 1, sequence=spec.sequence).shape(encoding(spec.tokenizer).vocabulary)
+        TrainSpec(size, 1, sequence=spec.sequence).shape(vocabulary)
 
 
 class Study:
     """A study under way."""
 
+    encoding: Encoding
     texts: Texts
     target: Target
     warnings: list[str]
@@ -171,13 +176,16 @@ class Study:
     def __init__(self, spec: StudySpec, means: Means, made: Manifest, device: Any, group: Any):
         self.spec, self.means, self.manifest = spec, means, made
         self.device, self.group = device, group
-        self.encoding: Encoding = encoding(spec.tokenizer)
         self.arms = arming.checked(spec.arms)
         self.questions = choices.read(Path(spec.choices)) if spec.choices else ()
         self.folder = means.out / "trainings"
         self.warnings = []
+        # Of the rates that are tried for the first seed, one is also its training.
+        each = spec.seeds + len(spec.learning_rates) - 1
+        self.progress = {"done": 0, "trainings": len(spec.sizes) * len(self.arms) * each}
         self._packed: dict[tuple[str, int], Packed] = {}
         self._peak: float | None = None
+        self.tried: dict[tuple[str, str], dict[float, float]] = {}  # (size, arm): factor, bits
 
     # Before the trainings ---------------------------------------------------------------
 
@@ -189,6 +197,7 @@ class Study:
             "documents": len(raw),
             "bytes": int(raw.size.sum()),
             "target": [Path(uri).name for uri in self.spec.target],
+            "tokenizer": vocabularies.identity(self.spec.tokenizer),
         }
         path = self.means.out / STUDY
         asked = json.loads(canonical(asked))
@@ -207,7 +216,8 @@ class Study:
         self.group.wait()
 
     def prepare(self, subset: Pool, raw: Pool) -> None:
-        """The texts of all arms, and a target that stands in none of them."""
+        """The tokens, the texts of all arms, and a target that stands in none of them."""
+        self.encoding = self._encoding(raw)
         most = max(self.tokens_of(size) for size in self.spec.sizes) * self.bytes_per_token(subset)
         if "cost" in self.arms:
             most *= 2
@@ -215,6 +225,19 @@ class Study:
         self.texts = arming.texts(self.arms, seeds, subset, raw, most)
         self.target = self._target(Reading(self.spec.text_column), subset)
         self._warn_of_same_target()
+
+    def _encoding(self, raw: Pool) -> Encoding:
+        """Learned on a sample of the corpus, once for the study, where that is asked for."""
+        wanted = vocabularies.to_learn(self.spec.tokenizer)
+        if not wanted:
+            return vocabularies.encoding(self.spec.tokenizer)
+        path = self.means.out / LEARNED
+        if self.group.first and not path.exists():
+            self.means.tell(f"learning {wanted:,} tokens")
+            sample = documents.uniform(raw, LEARNED_BYTES, LEARNED_SEED)
+            vocabularies.learn(raw.texts(sample), wanted, path)
+        self.group.wait()
+        return vocabularies.encoding(str(path))
 
     def _target(self, reading: Reading, subset: Pool) -> Target:
         held = documents.pool(self.spec.target, reading)
@@ -299,7 +322,9 @@ class Study:
         if len(factors) == 1:
             return factors[0]
         tried = {f: self.training(arm, size, 0, f, found) for f in factors}
-        best = min(factors, key=lambda f: tried[f].content["tuning_bits_per_byte"])
+        lost = {f: float(one.content["tuning_bits_per_byte"]) for f, one in tried.items()}
+        self.tried[size, arm] = lost
+        best = min(factors, key=lambda f: lost[f])
         if best in (min(factors), max(factors)):
             self.warnings.append(
                 f"{arm}, {size}: the best learning rate is at the end of those tried"
@@ -313,6 +338,7 @@ class Study:
         name = f"{arm}-{size}-s{seed}" + (f"-lr{factor:g}" if factor != 1 else "")
         if done := log.read(self.folder, name):
             return done
+        self.progress["done"] = len(list(self.folder.glob("*-s*.json")))
         spec = self.train_spec(arm, size, seed, factor, found)
         self.means.tell(f"training {name}: {spec.tokens:,} tokens")
         try:
@@ -341,7 +367,11 @@ class Study:
                 return None
             seen = surprise(model, self.target.curve, trainer.where, spec.bf16)
             tokens = step * trainer.batch * spec.sequence
-            return {"tokens": tokens, "bits_per_byte": seen.bits_per_byte}
+            point = {"tokens": tokens, "bits_per_byte": seen.bits_per_byte}
+            if self.group.first:
+                self.means.point({"training": name, "step": step, "steps": trainer.steps,
+                                  "loss": trainer.latest, **point, **self.progress})  # fmt: skip
+            return point
 
         kept = trainer.run(watch)
         seen = surprise(trainer.model, self.target.final, trainer.where, spec.bf16)
@@ -446,7 +476,7 @@ def cut(held: Pool, budget: int) -> tuple[list[bytes], list[int]]:
     found = [
         (piece, number)
         for number, text in enumerate(held.texts(chosen))
-        for piece in passages(text[:each])
+        for piece in passages(whole(text, each))
     ]
     return [piece for piece, _ in found], [number for _, number in found]
 
@@ -455,11 +485,19 @@ def passages(text: bytes) -> Iterator[bytes]:
     """Pieces of at most PASSAGE bytes, which end at a space where there is one."""
     while len(text) > PASSAGE:
         space = text.rfind(b" ", PASSAGE // 2, PASSAGE)
-        end = space if space > 0 else PASSAGE
+        end = space if space > 0 else len(whole(text, PASSAGE))
         yield text[:end]
         text = text[end:]
     if text:
         yield text
+
+
+def whole(text: bytes, most: int) -> bytes:
+    """The beginning of a text, not cut within a character of UTF-8: half of one is no text, and
+    would be another number of bytes to every tokenizer."""
+    while 0 < most < len(text) and text[most] & 0xC0 == 0x80:
+        most -= 1
+    return text[:most]
 
 
 def apart(kept: Pieces) -> tuple[Pieces, Pieces]:

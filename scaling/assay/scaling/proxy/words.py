@@ -19,6 +19,7 @@ def told(document: Document) -> str:
             comparisons(document),
             "",
             *agreement(document),
+            *(tuned(one) for one in document["learning_rates"]),
             *(answered(one) for one in document["comparisons"] if one["choices"]),
             *(extrapolated(one) for one in document["extrapolation"]),
             *cost(document["cost"]),
@@ -103,6 +104,14 @@ def agreement(document: Document) -> list[str]:
         f" {one['large']} does (Kendall's tau {one['kendall_tau']:+.2f})"
         for one in document["agreement"]
     ]
+
+
+def tuned(one: Document) -> str:
+    tried = ", ".join(f"{t['factor']:g}x {t['tuning_bits_per_byte']:.4f}" for t in one["tried"])
+    return (
+        f"{one['size']}, {one['arm']}: best at {one['best']:g} times the learning rate"
+        f" (bits per byte of the tuning documents: {tried})"
+    )
 
 
 def answered(one: Document) -> str:

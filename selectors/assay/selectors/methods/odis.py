@@ -7,24 +7,21 @@ want, and what its scores are; what is done here, and why, is in docs/odis.md. W
 your own the eleven statistics of `surface.py` are used. They are not the paper's.
 """
 
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
-import pyarrow as pa
 from pydantic import Field
 
-from assay.selectors import orthogonal, regression, surface
+from assay.selectors import foretelling, orthogonal
 from assay.selectors.budget import Budget
 from assay.selectors.choice import AnyOf, quotas
+from assay.selectors.directions import Asked, Directions, Lesson, made, taught
 from assay.selectors.errors import BadRequest, BadSetting, NothingToRead
-from assay.selectors.methods.blend import Curve
 from assay.selectors.orthogonal import Axes, Moments
-from assay.selectors.records import Batch, Counts, Floats
 from assay.selectors.sampling import LONGEST, Sample
 from assay.selectors.score_columns import (
     SURFACE,
-    OfText,
     Source,
     fold_moments,
     of_samples,
@@ -34,22 +31,14 @@ from assay.selectors.score_columns import (
 )
 from assay.selectors.selector import Fold, Rule
 from assay.selectors.tails import (
-    ALONG,
-    DOWN,
-    MEAN,
-    UP,
     Diverse,
     Mine,
     Overlaps,
     Seen,
-    Tail,
     overlap_at,
     tails_in,
 )
 
-BOOTSTRAP = 50
-LEAST_ROWS = 30  # documents below which correlations mean nothing
-RAW = "z."
 REFERENCE = 8 << 20  # bytes of text of all documents that ranks of what is learned are read off
 
 
@@ -73,10 +62,11 @@ class Odis:
         Field(description="columns by normal quantiles of their ranks, or with their tails cut"),
     ] = "gaussian"
     along: Annotated[
-        Literal["components", "columns", "average"],
+        Literal["components", "columns", "average", "clusters"],
         Field(
-            description="components; columns: each score as it is, average: the mean of the "
-            "components: the two arms that ODiS has to beat"
+            description="components; the arms that they have to beat: columns, each score as it "
+            "is; average, the mean of the components; clusters, the best by mean score of each of "
+            "as many clusters as there are components"
         ),
     ] = "components"
     only: Annotated[int, Field(ge=0, description="one component alone, from 1 on; 0: all")] = 0
@@ -93,14 +83,17 @@ class Odis:
     ] = 0.0
     sample: Annotated[
         int, Field(ge=1, le=1024, description="MiB of raw text that the statistics are learned on")
-    ] = 32
+    ] = 16
     scorer: Annotated[
-        Literal["exact", "ridge", "boosting"],
+        foretelling.Scorer,
         Field(
-            description="exact: every document has its scores; ridge, boosting: only a sample has, "
-            "and what they say is learned from the texts"
+            description="exact: every document has its scores; ridge, boosting, encoder: only a "
+            "sample has, and what they say is learned from the texts"
         ),
     ] = "exact"
+    encoder: Annotated[
+        str, Field(description="folder of a text encoder and its tokenizer, for scorer=encoder")
+    ] = ""
     gate: Annotated[
         Literal["refuse", "leave"],
         Field(
@@ -115,6 +108,12 @@ class Odis:
                 f"scorer={self.scorer}: is for scores that a sample has, columns=scores/...: the "
                 f"statistics of {SURFACE} are had of every document"
             )
+        if self.along == "clusters" and (
+            self.from_samples or self.components not in range(2, 1001)
+        ):
+            raise BadSetting(
+                "along=clusters: needs scorer=exact and components=N, a whole number from 2 on"
+            )
         if not _sound(self.components):
             raise BadSetting(
                 f"components: {self.components}: a whole number from 1 on, a share of the variance "
@@ -126,23 +125,25 @@ class Odis:
         """Whether the scores need be those of some documents only."""
         return self.scorer != "exact"
 
-    def fit(self, fold: Fold) -> "Directions":
+    def fit(self, fold: Fold) -> Directions:
         if not self.from_samples:
             return self._directions(self._source(fold), fold)
         gaussian = self.transform == "gaussian"
         source, texts, rows = of_samples(fold, wanted(self.columns), self.sample << 20, gaussian)
         directions = self._directions(source, fold)
         reference = fold("raw", Sample(REFERENCE, LONGEST, fold.seed))
-        boosting, leave = self.scorer == "boosting", self.gate == "leave"
-        return taught(directions, texts, rows, reference.texts(), boosting, leave)
+        lesson = Lesson(fold, texts, rows, reference.texts(), self.scorer, self.encoder)
+        return taught(directions, lesson, self.gate == "leave")
 
-    def _directions(self, source: Source, fold: Fold) -> "Directions":
+    def _directions(self, source: Source, fold: Fold) -> Directions:
         moments = fold_moments(source, fold)
         check(source, moments)
         found = orthogonal.axes(moments)
         rows = len(source.sample)
         turned = self._turned(found, source, rows, fold.seed)
-        return made(self, source, turned, found, moments, fold.seed)
+        clusters = int(self.components) if isinstance(self.components, int | float) else 0
+        asked = Asked(self.along, clusters, self.only, self.contrast, self.floor / 100, fold.seed)
+        return made(asked, source, turned, found, moments)
 
     def _turned(self, found: Axes, source: Source, rows: int, seed: int) -> orthogonal.Turned:
         polarity = [column.polarity for column in source.columns]
@@ -150,6 +151,8 @@ class Odis:
             loadings = np.diag([float(p or 1) for p in polarity])
             same = Axes(found.mean, found.deviation, loadings, np.ones(len(polarity)))
             return orthogonal.Turned(same, tuple(p == 0 for p in polarity))
+        if self.along == "clusters":
+            return orthogonal.oriented(found, polarity, found.vectors.shape[1])
         k = orthogonal.how_many(found, self.components, rows, seed)
         if isinstance(self.components, int | float) and 1 <= self.components != k:
             raise BadRequest(
@@ -201,259 +204,3 @@ def check(source: Source, moments: Moments) -> None:
         )
     if len(source.sample) < 2:
         raise NothingToRead("odis needs two documents at least to tell scores apart")
-
-
-def taught(
-    directions: "Directions", sample: Sample, rows: Counts, reference: pa.Array, boosting: bool,
-    leave: bool,
-) -> "Directions":  # fmt: skip
-    """The same directions, foretold from texts as documents with scores show it.
-
-    `rows` are the places of the sampled texts among the source's scores. What part of the corpus a
-    document beats is read off what is foretold of `reference`, texts drawn from all documents.
-    """
-    if len(sample) < regression.LEAST:
-        raise BadRequest(
-            f"{len(sample)} documents of the corpus have scores and text: {regression.LEAST} are "
-            f"the least that a direction can be learned from; rate more of them"
-        )
-    columns = directions.source.sample[rows]
-    overall, y, _ = directions.measured(columns)
-    wanted = np.column_stack([y, overall])
-    deviation = np.where(wanted.std(axis=0) > 0, wanted.std(axis=0), 1.0)
-    names = (*directions.directions, MEAN)
-    learned = regression.learn(
-        sample.texts(), sample.key, (wanted - wanted.mean(axis=0)) / deviation, names, boosting
-    )
-    kept, floor = passing(directions, learned, leave)
-    found = learned.model(reference)
-    return replace(
-        directions,
-        kept=kept,
-        floor=floor,
-        learned=learned,
-        curves=tuple(Curve.of(column) for column in found.T[:-1]),
-        overall=Curve.of(found[:, -1]),
-    )
-
-
-def passing(
-    directions: "Directions", learned: regression.Learned, leave: bool
-) -> tuple[tuple[int, ...], float]:
-    """The directions that are foretold well enough, and the floor if the mean score is."""
-    good = [
-        place for place in directions.kept
-        if learned.trust[place].passes(len(directions.ends_of(place)) > 1)
-    ]  # fmt: skip
-    weak = [directions.directions[p] for p in directions.kept if p not in good]
-    mean = learned.trust[-1].spearman >= regression.SPEARMAN
-    floor = directions.floor if mean else 0.0
-    without = [*weak, *(["the mean score"] if directions.floor and not mean else [])]
-    if without and not (leave and good):
-        raise BadRequest(refusal(directions, learned, without, bool(good)))
-    return tuple(good), floor
-
-
-def refusal(
-    directions: "Directions", learned: regression.Learned, without: list[str], some: bool
-) -> str:
-    columns = [column.name for column in directions.source.columns]
-    lines = []
-    for place, trust in enumerate(learned.trust[:-1]):
-        if trust.name in without:
-            loadings = directions.axes.vectors[:, place]
-            order = np.argsort(-np.abs(loadings), kind="stable")[:3]
-            made_of = ", ".join(f"{columns[n]} {loadings[n]:+.2f}" for n in order)
-            lines.append(f"{trust.name} ({made_of}): {trust.words()}")
-    if "the mean score" in without:
-        lines.append(f"the mean score, which `floor` goes by: {learned.trust[-1].words()}")
-    advice = ", or go on without with gate=leave" if some else ""
-    return (
-        f"cannot be learned well enough from the texts of {learned.documents} documents with "
-        f"scores: {'; '.join(lines)}. Asked is a Spearman correlation of {regression.SPEARMAN} and "
-        f"{regression.PRECISION:g} times what chance finds of the best tenth, on documents held "
-        f"out: rate more documents, try scorer=boosting or other columns{advice}"
-    )
-
-
-# The scorer ----------------------------------------------------------------------------------
-
-
-def made(
-    asked: Odis, source: Source, turned: orthogonal.Turned, found: Axes, moments: Moments, seed: int
-) -> "Directions":
-    axes = turned.axes
-    names = direction_names(asked, source, axes)
-    contrast = list(turned.contrast)
-    y = axes.project(source.sample)
-    if asked.along == "average":
-        mean = y.mean(axis=1, keepdims=True)
-        deviation = float(mean.std()) or 1.0
-        weights = (axes.vectors / np.sqrt(axes.variances[: axes.vectors.shape[1]])).mean(axis=1)
-        one = Axes(axes.mean, axes.deviation, (weights / deviation)[:, None], np.ones(1))
-        axes, contrast, names = one, [False], ["average"]
-        y = axes.project(source.sample)
-    kept = (
-        [asked.only - 1] if asked.only and asked.along == "components" else list(range(len(names)))
-    )
-    polarity = np.array([column.polarity for column in source.columns], float)
-    overall = axes.standard(source.sample) @ polarity / max(np.abs(polarity).sum(), 1.0)
-    stable = (
-        orthogonal.stability(axes, source.sample, BOOTSTRAP, seed)
-        if asked.along == "components" and len(source.sample) >= LEAST_ROWS else None
-    )  # fmt: skip
-    return Directions(
-        source=source,
-        axes=axes,
-        directions=tuple(names),
-        contrasts=tuple(contrast),
-        kept=tuple(kept),
-        ends=asked.contrast,
-        curves=tuple(Curve.of(column) for column in y.T),
-        polarity=polarity,
-        overall=Curve.of(overall),
-        floor=asked.floor / 100,
-        explained=tuple(found.explained.tolist()),
-        stable=stable,
-        missing=tuple((moments.missing / max(moments.rows, 1)).tolist()),
-    )
-
-
-def direction_names(asked: Odis, source: Source, axes: Axes) -> list[str]:
-    if asked.along == "columns":
-        return [column.name for column in source.columns]
-    return [f"pc{number + 1}" for number in range(axes.vectors.shape[1])]
-
-
-@dataclass(frozen=True)
-class Directions:
-    """What was learned: columns, their scales, the directions, and what ranks along them mean."""
-
-    source: Source
-    axes: Axes
-    directions: tuple[str, ...]
-    contrasts: tuple[bool, ...]
-    kept: tuple[int, ...]
-    ends: str
-    curves: tuple[Curve, ...]
-    polarity: Floats
-    overall: Curve
-    floor: float  # share of the corpus, the worst by the mean of the columns, that is ruled out
-    explained: tuple[float, ...]
-    stable: dict[str, Any] | None
-    missing: tuple[float, ...]
-    learned: regression.Learned | None = None  # foretells the directions, and the mean score
-
-    @property
-    def tails(self) -> tuple[tuple[int, Tail], ...]:
-        """Each with the place of its direction."""
-        found: list[tuple[int, Tail]] = []
-        for place in self.kept:
-            ends = self.ends_of(place)
-            found += [(place, Tail(self.directions[place] + end, 1 if end == UP else -1,
-                                   1 / len(ends))) for end in ends]  # fmt: skip
-        return tuple(found)
-
-    def ends_of(self, place: int) -> str:
-        if not self.contrasts[place]:
-            return UP
-        return {"both": UP + DOWN, "up": UP, "down": DOWN, "leave": ""}[self.ends]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        along = [f"{ALONG}{self.directions[place]}" for place in self.kept]
-        raw = [] if self.learned else [f"{RAW}{column.name}" for column in self.source.columns]
-        return ("score", MEAN, *along, *(tail.place for _, tail in self.tails), *raw)
-
-    @property
-    def versions(self) -> dict[str, str]:
-        if self.learned:
-            return self.learned.versions
-        raw = self.source.raw
-        return raw.surface.versions if isinstance(raw, OfText) else {}
-
-    @property
-    def features(self) -> Any:
-        """What the report measures distances in."""
-        return surface.FEATURES
-
-    def score(self, batch: Batch) -> Floats:
-        overall, y, z = self._found(batch)
-        places = self._places(y)
-        mean = self.overall(overall)
-        best = places.max(axis=1) if places.shape[1] else mean
-        best = np.where(mean >= self.floor, best, -np.inf)
-        found = np.column_stack([best, mean, y[:, self.kept], places, z])
-        # float32: the last bits of logarithms and sums of products differ between processors.
-        return np.asarray(found.astype(np.float32), np.float64)
-
-    def _found(self, batch: Batch) -> tuple[Floats, Floats, Floats]:
-        if not self.learned:
-            return self.measured(self.source(batch))
-        found = self.learned.model(batch.text)
-        return found[:, -1], found[:, :-1], np.zeros((len(batch), 0))
-
-    def measured(self, columns: Floats) -> tuple[Floats, Floats, Floats]:
-        """The mean score, the directions and the standardised columns of scaled ones."""
-        z = self.axes.standard(columns)
-        overall = z @ self.polarity / max(np.abs(self.polarity).sum(), 1.0)
-        return overall, self.axes.project(columns), z
-
-    def _places(self, y: Floats) -> Floats:
-        """In each tail the share of the corpus that a document beats."""
-        found = [self.curves[place](y[:, place]) for place, _ in self.tails]
-        ends = [tail.sign for _, tail in self.tails]
-        turned = [p if sign > 0 else 1 - p for p, sign in zip(found, ends, strict=True)]
-        return np.column_stack(turned) if turned else np.zeros((len(y), 0))
-
-    def explain(self, batch: Batch) -> dict[str, Any]:
-        """Where the document stands in each tail, and what each column adds to that."""
-        if self.learned:
-            return self._explain_learned(self.learned, batch)
-        if not self.source.knows(batch):
-            return {"directions": {}, "columns": {}}  # a text that stands in no corpus
-        columns = self.source(batch)
-        z, y = self.axes.standard(columns)[0], self.axes.project(columns)
-        places = self._places(y)[0]
-        names = [column.name for column in self.source.columns]
-        weights = self.axes.vectors / np.sqrt(self.axes.variances[: self.axes.vectors.shape[1]])
-        told = {}
-        for number, (place, tail) in enumerate(self.tails):
-            adds = tail.sign * z * weights[:, place]
-            order = np.argsort(-np.abs(adds), kind="stable")
-            told[tail.name] = {
-                "beats": float(places[number]),
-                "because": {names[n]: round(float(adds[n]), 4) for n in order[:5]},
-            }
-        return {"directions": told, "columns": dict(zip(names, z.round(4).tolist(), strict=True))}
-
-    def _explain_learned(self, learned: regression.Learned, batch: Batch) -> dict[str, Any]:
-        """Where the document stands in each tail, and the n-grams that put it there."""
-        places = self._places(learned.model(batch.text)[:, :-1])[0]
-        text = batch.text.cast(pa.binary())[0].as_py()
-        told = {}
-        for number, (place, tail) in enumerate(self.tails):
-            because = learned.model.explain(text, place)
-            adds = {n["ngram"]: round(tail.sign * n["adds"], 4) for n in because["ngrams"][:5]}
-            told[tail.name] = {"beats": float(places[number]), "because": adds}
-        return {"directions": told, "columns": {}}
-
-    def portrait(self) -> dict[str, Any]:
-        """The directions in numbers, for the report: plain JSON values."""
-        columns = self.source.columns
-        return {
-            "columns": [
-                {"name": c.name, "group": c.group, "polarity": c.polarity, "missing": round(m, 6)}
-                for c, m in zip(columns, self.missing, strict=True)
-            ],
-            "directions": [
-                {"name": name, "contrast": contrast, "kept": place in self.kept}
-                for place, (name, contrast) in enumerate(
-                    zip(self.directions, self.contrasts, strict=True)
-                )
-            ],
-            "loadings": self.axes.vectors.T.round(4).tolist(),
-            "explained": [round(share, 4) for share in self.explained],
-            "stability": self.stable,
-            "learned": self.learned and self.learned.told(),
-        }
