@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import spearmanr
 
-from assay.selectors import encoder, foretelling, selection
+from assay.selectors import selection
+from assay.selectors.directions import encoder, foretelling
 from assay.selectors.errors import BadInput, BadSetting
 from assay.selectors.spec import Spec
 

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from assay.native import kernels
-from assay.selectors import past, selection, surface
+from assay.selectors import past, selection
+from assay.selectors.directions import surface
 from assay.selectors.errors import AssayError, BadInput, BadRequest, BadSetting
 from assay.selectors.explain import explain
 from assay.selectors.sampling import Sample
@@ -240,8 +241,8 @@ def test_what_cannot_be_decorrelated_is_refused_by_name(select, runs):
 
 def test_missing_scores_count_as_the_mean_and_are_told(corpus, tmp_path):
     """quality's statistics of an empty text are zero; what a plug-in leaves as NaN cannot be."""
-    from assay.selectors.orthogonal import Scale, axes
-    from assay.selectors.score_columns import OfStore, Source, Wanted, fold_moments, scaled
+    from assay.selectors.directions.columns import OfStore, Source, Wanted, fold_moments, scaled
+    from assay.selectors.directions.orthogonal import Scale, axes
 
     chance = np.random.default_rng(0)
     raw = chance.standard_normal((500, 3))

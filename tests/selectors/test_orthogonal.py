@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from assay.selectors.orthogonal import (
+from assay.selectors.directions.orthogonal import (
     Axes,
     Moments,
     Scale,

@@ -11,7 +11,8 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge as Reference
 
 from assay.native import kernels
-from assay.selectors import foretelling, past, regression, selection
+from assay.selectors import past, selection
+from assay.selectors.directions import foretelling, regression
 from assay.selectors.errors import BadInput, BadRequest, BadSetting
 from assay.selectors.explain import explain
 from assay.selectors.records import Batch

@@ -4,7 +4,7 @@ Scores of quality mostly rise and fall together, so taking the best by their mea
 document. ODiS (arXiv:2510.18909) decorrelates them by principal components and takes the top of
 each. The paper leaves open how components get a sign, what happens to a document that several
 want, and what its scores are; what is done here, and why, is in docs/odis.md. Without scores of
-your own the eleven statistics of `surface.py` are used. They are not the paper's.
+your own the eleven statistics of `directions/surface.py` are used. They are not the paper's.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,10 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from assay.selectors import foretelling, orthogonal
 from assay.selectors.budget import Budget
 from assay.selectors.choice import AnyOf, quotas
-from assay.selectors.directions import Asked, Directions, Lesson, made, taught
-from assay.selectors.errors import BadRequest, BadSetting, NothingToRead
-from assay.selectors.orthogonal import Axes, Moments
-from assay.selectors.sampling import LONGEST, Sample
-from assay.selectors.score_columns import (
+from assay.selectors.directions import foretelling, orthogonal
+from assay.selectors.directions.columns import (
     SURFACE,
     Source,
     fold_moments,
@@ -29,8 +25,9 @@ from assay.selectors.score_columns import (
     of_text,
     wanted,
 )
-from assay.selectors.selector import Fold, Rule
-from assay.selectors.tails import (
+from assay.selectors.directions.orthogonal import Axes, Moments
+from assay.selectors.directions.scoring import Asked, Directions, Lesson, made, taught
+from assay.selectors.directions.tails import (
     Diverse,
     Mine,
     Overlaps,
@@ -38,6 +35,9 @@ from assay.selectors.tails import (
     overlap_at,
     tails_in,
 )
+from assay.selectors.errors import BadRequest, BadSetting, NothingToRead
+from assay.selectors.sampling import LONGEST, Sample
+from assay.selectors.selector import Fold, Rule
 
 REFERENCE = 8 << 20  # bytes of text of all documents that ranks of what is learned are read off
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.stats import rankdata
 
-from assay.selectors import encoder, regression
+from assay.selectors.directions import encoder, regression
 from assay.selectors.records import Batch, Floats, Ids
 from assay.selectors.sampling import Sample
 from assay.selectors.selector import Fold, remembered

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from assay.selectors import surface
 from assay.selectors.choice import mix
+from assay.selectors.directions import surface
+from assay.selectors.directions.foretelling import SampleOf
+from assay.selectors.directions.orthogonal import Moments, Scale
 from assay.selectors.errors import BadInput, BadSetting, NothingToRead
-from assay.selectors.foretelling import SampleOf
 from assay.selectors.methods.blend import STORE, column_of
-from assay.selectors.orthogonal import Moments, Scale
 from assay.selectors.records import Batch, Counts, Floats, Ids, Scored
 from assay.selectors.sampling import LONGEST, Sample
 from assay.selectors.selector import Fold

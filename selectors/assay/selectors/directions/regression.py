@@ -16,8 +16,8 @@ from scipy.sparse import csr_matrix, hstack
 
 from assay.native import kernels
 from assay.selectors.choice import mix
+from assay.selectors.directions.orthogonal import Scale
 from assay.selectors.errors import BadRequest
-from assay.selectors.orthogonal import Scale
 from assay.selectors.records import Counts, Floats, Ids, Mask
 from assay.selectors.stats import Features
 from assay.selectors.telling import Piece, most_telling

@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow as pa
 from scipy.cluster.vq import kmeans2
 
-from assay.selectors import foretelling, orthogonal, surface
+from assay.selectors.directions import foretelling, orthogonal, surface
+from assay.selectors.directions.columns import OfText, Source
+from assay.selectors.directions.orthogonal import Axes, Moments
+from assay.selectors.directions.tails import ALONG, DOWN, MEAN, UP, Tail
 from assay.selectors.errors import BadRequest
 from assay.selectors.methods.blend import Curve
-from assay.selectors.orthogonal import Axes, Moments
 from assay.selectors.records import Batch, Counts, Floats
 from assay.selectors.sampling import Sample
-from assay.selectors.score_columns import OfText, Source
 from assay.selectors.selector import Fold
-from assay.selectors.tails import ALONG, DOWN, MEAN, UP, Tail
 
 BOOTSTRAP = 50
 LEAST_ROWS = 30  # documents below which correlations mean nothing
