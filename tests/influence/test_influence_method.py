@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="influence needs the extra 'proxy'")
 
 from assay.native import kernels
-from assay.scaling.influence import appraisal, distil, gradients, oracle, windows
+from assay.scaling.influence import appraisal, distil, gradients, oracle, texts, windows
 from assay.scaling.influence.directional import jvp_losses
 from assay.scaling.influence.errors import NotFinite, TooLittleTarget
 from assay.scaling.influence.learned import Directions, Proxy, Weighed
@@ -34,7 +34,7 @@ from assay.selectors.selection import Means
 from assay.selectors.spec import Spec
 from assay.selectors.stats import Features
 
-TINY = {"size": "100K", "tokens": 6000, "context": 64, "windows": 2, "oracle": 60, "device": "cpu"}
+TINY = {"size": "100K", "tokens": 6000, "context": 64, "windows": 2, "oracle": 120, "device": "cpu"}
 CPU = Device("cpu", "a processor", 8e9, 1)
 
 
@@ -234,11 +234,24 @@ def test_distilled_scores_are_those_of_the_ridge_and_know_documents_they_have_no
         np.array([sum(helps[w] for w in set(text.decode().split())) for text in texts])
     )
     features = Features("fast", 1, 1 << 12)
-    found = distil.distilled(column(texts), wanted, features)
+    found = distil.distilled(column(texts), wanted, np.ones(300, bool), features)
     print(f"held-out Spearman {found.spearman:.3f} over {found.held_out} documents")
     assert found.held_out == 30 and found.spearman > 0.8
     sums, distinct = kernels.dot_distinct(column(texts), found.table, "fast", 1, 1 << 12)
     assert sums / np.sqrt(distinct) + found.bias == pytest.approx(found.fitted, abs=1e-4)
+
+
+def test_half_of_what_is_weighed_is_like_the_target_and_the_rest_stands_for_the_corpus():
+    """Six of 300 documents are of the target's kind: by chance 60 of them hold one or two."""
+    chance = random.Random(3)
+    raw = [words(n).encode() for n in range(294)]
+    kind = [" ".join(chance.choices(["take", "add", "sum", "total"], k=40)).encode()
+            for _ in range(12)]  # fmt: skip
+    raw[40:40] = kind[:6]
+    by_chance = np.arange(300) < 30
+    found = texts.nearest(kind[6:], raw, 60, by_chance)
+    assert found.sum() == 30 and not (found & by_chance).any()
+    assert found[40:46].all()
 
 
 # Redundancy ----------------------------------------------------------------------------------

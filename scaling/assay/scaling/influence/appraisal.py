@@ -19,14 +19,17 @@ KNOWN = 0.6  # how often a held-out target document must beat one of the corpus;
 def appraised(aside: "Aside", score: Floats, ridge: Ridge | None, documents: int) -> dict[str, Any]:
     """Plain JSON values; `score` is that of the documents weighed. What cannot be said is None."""
     seen = aside.weighed
+    score = score[: len(seen)]
+    some = seen.by_chance  # the others are not as the corpus is
     found: dict[str, Any] = {
         "flops": flops(aside, documents, exact=ridge is None),
         "documents_weighed": len(seen),
+        "drawn_by_chance": int(some.sum()),
         "share_of_bytes_looked_at": rounded(seen.looked_at),
         "checkpoints_agree": rounded(seen.spread),
-        "score_and_length": rounded(correlation(score, seen.bytes)),
-        "score_and_loss": rounded(correlation(score, seen.loss)),
-        "target_beats_corpus": rounded(beats(seen.check, seen.influence)),
+        "score_and_length": rounded(correlation(score[some], seen.bytes[some])),
+        "score_and_loss": rounded(correlation(score[some], seen.loss[some])),
+        "target_beats_corpus": rounded(beats(seen.check, seen.influence[some])),
         "held_out_spearman": None if ridge is None else rounded(ridge.spearman),
         "proxy": {
             "size": aside.recipe.size,
@@ -70,7 +73,7 @@ def said(found: dict[str, Any]) -> list[str]:
     words = [
         f"influence: {found['flops']:.3g} FLOPs; score and length correlate"
         f" {found['score_and_length']:+.2f}, score and loss {found['score_and_loss']:+.2f}"
-        f" (Spearman, {found['documents_weighed']:,} documents)"
+        f" (Spearman, {found['drawn_by_chance']:,} documents)"
     ]
     if found["held_out_spearman"] is not None:
         words.append(

@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import lsqr
 from scipy.stats import norm, rankdata, spearmanr
 
 from assay.native import kernels
-from assay.selectors.records import Floats
+from assay.selectors.records import Floats, Mask
 from assay.selectors.stats import Features
 
 PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0)  # of the squared weights, against the summed squared error
+FAR = 6.0  # standard deviations
+NEAR_PENALTY = 0.01  # as `classifier` has it
 FOLDS = 10  # of the documents; one is to choose the penalty by, one to be held out
 ROUNDS, TOLERANCE = 200, 1e-4  # of LSQR
 LEAST = 40  # documents below which nothing is held out: four would say nothing
@@ -38,12 +40,13 @@ class Ridge:
     fitted: Floats = field(default_factory=lambda: np.zeros(0))  # scores of its own documents
 
 
-def distilled(texts: pa.Array, wanted: Floats, features: Features) -> Ridge:
-    """Fitted to `wanted`, (documents,), which stand in random order."""
+def distilled(texts: pa.Array, wanted: Floats, by_chance: Mask, features: Features) -> Ridge:
+    """Fitted to `wanted`, (documents,); measured on those that were drawn by chance, as the corpus
+    is, and stand in random order."""
     rows = Rows.of(texts, features)
-    place = np.arange(len(wanted)) % FOLDS
-    enough = len(wanted) >= LEAST
-    tune, test = place == FOLDS - 2, place == FOLDS - 1
+    place = np.cumsum(by_chance) % FOLDS
+    enough = int(by_chance.sum()) >= LEAST
+    tune, test = (by_chance & (place == fold) for fold in (FOLDS - 2, FOLDS - 1))
     learn = ~(tune | test) if enough else np.ones(len(wanted), bool)
     penalty, held = 1.0, float("nan")
     if enough:
@@ -85,10 +88,13 @@ class Rows:
         shape = (every, len(known) + 1)
         return cls(csr_matrix((both, (row, column)), shape=shape), known.astype(np.int64))
 
-    def fit(self, some: npt.NDArray[np.bool_], wanted: Floats, penalty: float) -> Floats:
+    def fit(self, some: Mask, wanted: Floats, penalty: float) -> Floats:
+        return self.solved(self.matrix[some], wanted[some], penalty)
+
+    def solved(self, matrix: Any, wanted: Floats, penalty: float) -> Floats:
         found = lsqr(
-            self.matrix[some],
-            wanted[some],
+            matrix,
+            wanted,
             damp=float(np.sqrt(penalty)),
             atol=TOLERANCE,
             btol=TOLERANCE,
@@ -96,16 +102,21 @@ class Rows:
         )
         return np.asarray(found[0], np.float64)
 
-    def ranking(
-        self,
-        learn: npt.NDArray[np.bool_],
-        test: npt.NDArray[np.bool_],
-        wanted: Floats,
-        penalty: float,
-    ) -> float:
+    def ranking(self, learn: Mask, test: Mask, wanted: Floats, penalty: float) -> float:
         """Spearman's correlation on documents that were not learned from."""
         found = self.matrix[test] @ self.fit(learn, wanted, penalty)
         return correlation(np.asarray(found), wanted[test])
+
+
+def nearness(target: pa.Array, raw: pa.Array, features: Features) -> Floats:
+    """How much raw texts look like the target's, (raw,): a ridge classifier on the same n-grams,
+    in which the two sides weigh the same. It only says where to look."""
+    rows = Rows.of(pa.concat_arrays([target, raw]), features)
+    wanted = np.repeat([1.0, -1.0], [len(target), len(raw)])
+    share = np.repeat([0.5 / len(target), 0.5 / len(raw)], [len(target), len(raw)])
+    weights = np.sqrt(share)
+    found = rows.solved(diags(weights) @ rows.matrix, weights * wanted, NEAR_PENALTY)
+    return np.asarray(rows.matrix[len(target) :] @ found, np.float64)
 
 
 def correlation(x: Floats, y: Floats) -> float:
@@ -113,6 +124,14 @@ def correlation(x: Floats, y: Floats) -> float:
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return 0.0
     return float(spearmanr(x, y).statistic)
+
+
+def standard(values: Floats, among: Floats) -> Floats:
+    """In standard deviations from the mean of some, at most FAR of them: ranks would make the few
+    that stand out, which a selection is about, like the many next to them."""
+    return np.asarray(
+        np.clip((values - among.mean()) / max(float(among.std()), 1e-30), -FAR, FAR), np.float64
+    )
 
 
 def normal(values: Floats) -> Floats:

@@ -28,15 +28,21 @@ Floats32 = npt.NDArray[np.float32]
 
 
 @contextmanager
-def alone(threads: int = 1) -> Iterator[None]:
-    """One thread, and attention that can be taken forwards: the same bits in every run."""
+def one_thread() -> Iterator[None]:
+    """The same bits in every run."""
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     try:
-        with transformable(), sdpa_kernel(SDPBackend.MATH):
-            yield
+        yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """One thread, and operations that can be taken forwards and per sample."""
+    with one_thread(), transformable(), sdpa_kernel(SDPBackend.MATH):
+        yield
 
 
 def on(device: torch.device, stack: Stack) -> Batch:

@@ -5,13 +5,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from assay.selectors.records import Floats
+from assay.selectors.records import Floats, Mask
 
 Floats32 = npt.NDArray[np.float32]
 
 
 def none() -> Floats:
     return np.zeros(0)
+
+
+def nobody() -> Mask:
+    return np.zeros(0, bool)
 
 
 def no_rows() -> Floats32:
@@ -53,11 +57,20 @@ class Weighed:
     effort: Floats = field(default_factory=none)
     loss: Floats = field(default_factory=none)  # nats per token, at the last checkpoint
     bytes: Floats = field(default_factory=none)
+    by_chance: Mask = field(default_factory=nobody)  # drawn so; the others are like the target
     looked_at: float = 0.0  # share of their bytes
     spread: float = 0.0  # mean rank correlation of the checkpoints with one another
     tokens: int = 0  # that gradients were taken of, all checkpoints together
-    check: Floats = field(default_factory=none)  # influence of held-out target documents
+    # The same of the target's documents: those that made the direction, then those held out.
+    target_influence: Floats = field(default_factory=none)
+    target_effort: Floats = field(default_factory=none)
+    held: int = 0  # of these, held out
     sketch: Floats32 = field(default_factory=no_rows)  # (documents, width): of their gradients
 
     def __len__(self) -> int:
         return len(self.influence)
+
+    @property
+    def check(self) -> Floats:
+        """Influence of the target's documents that were held out."""
+        return self.target_influence[len(self.target_influence) - self.held :]

@@ -28,6 +28,7 @@ from assay.scaling.influence.gradients import (
     each,
     losses_of,
     on,
+    one_thread,
     parameters,
     products,
     restored,
@@ -51,7 +52,7 @@ from assay.scaling.influence.recipe import (
     too_little,
 )
 from assay.scaling.influence.solvers import conjugate_gradients
-from assay.scaling.influence.texts import AsWindows
+from assay.scaling.influence.texts import AsWindows, Texts
 from assay.scaling.influence.vectors import Params, dot, scaled
 from assay.scaling.influence.windows import Windows, stacks, windows
 from assay.scaling.proxy.errors import Diverged, TooLittleMemory
@@ -82,7 +83,7 @@ def trained(recipe: Recipe, texts: Packed, device: Device, advance: Advance) -> 
     shape = spec.shape(BYTES.vocabulary)
     need = spec.batch_of(shape) * spec.sequence
     try:
-        with alone(), within_memory(recipe, device):
+        with one_thread(), within_memory(recipe, device):
             trainer = Trainer(spec, enough(texts, need), Place(device))
             wanted = recipe.looks(trainer.steps)
             states: list[Params] = []
@@ -323,32 +324,35 @@ def looked_at(
     recipe: Recipe,
     proxy: Proxy,
     directions: Directions,
-    texts: AsWindows,
-    sizes: Floats,
+    cut: AsWindows,
+    texts: Texts,
     device: Device,
     advance: Advance,
 ) -> Weighed:
     """Documents of the corpus, and those of the target that were held out: the mean over all
     checkpoints of influence and effort."""
-    every = [*texts.oracle, *texts.held]
+    every = [*cut.oracle, *cut.target, *cut.held]
     with alone(), within_memory(recipe, device):
         scales = [
             Scale.of(recipe, proxy, directions, checkpoint, device.kind)
             for checkpoint in range(len(proxy))
         ]
         influence, effort, loss = weighed(scales, every, advance)
-        sketch = sketches(scales[-1], texts.oracle) if recipe.redundancy else no_rows()
+        sketch = sketches(scales[-1], cut.oracle) if recipe.redundancy else no_rows()
     check_weights(influence)
-    ours = len(texts.oracle)
+    ours = len(cut.oracle)
     return Weighed(
         influence=influence.mean(0)[:ours],
         effort=effort.mean(0)[:ours],
         loss=loss[-1, :ours],
-        bytes=sizes,
-        looked_at=float(sum(one.predicted for one in texts.oracle) / max(1.0, sizes.sum())),
-        spread=agreement(influence[:, :ours]),
+        bytes=texts.sizes,
+        by_chance=texts.by_chance,
+        looked_at=float(sum(one.predicted for one in cut.oracle) / max(1.0, texts.sizes.sum())),
+        spread=agreement(influence[:, :ours][:, texts.by_chance]),
         tokens=len(proxy) * sum(document.targets.size for document in every),
-        check=influence.mean(0)[ours:],
+        target_influence=influence.mean(0)[ours:],
+        target_effort=effort.mean(0)[ours:],
+        held=len(cut.held),
         sketch=sketch,
     )
 

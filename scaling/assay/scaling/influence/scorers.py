@@ -10,10 +10,9 @@ import pyarrow as pa
 
 from assay.native import kernels
 from assay.scaling.influence.appraisal import appraised
-from assay.scaling.influence.distil import Ridge
+from assay.scaling.influence.distil import Ridge, standard
 from assay.scaling.influence.learned import Directions, Proxy, Weighed
 from assay.scaling.influence.recipe import Recipe
-from assay.selectors.methods.blend import Curve
 from assay.selectors.records import Batch, Floats
 from assay.selectors.sampling import LONGEST, beginnings
 from assay.selectors.stats import Features
@@ -110,17 +109,12 @@ class Exact:
         influence, effort, loss = weights(self.aside, batch)
         score = influence
         if self.effort:
-            score = self._place(influence, self.aside.weighed.influence)
-            score = score + self.effort * self._place(effort, self.aside.weighed.effort)
+            seen = self.aside.weighed
+            score = standard(influence, seen.influence)
+            score = score + self.effort * standard(effort, seen.effort)
         found = np.column_stack([np.where(np.isnan(influence), EMPTY, score), np.nan_to_num(loss)])
         # float32: the last bits of sums of products differ between processors.
         return np.asarray(found.astype(np.float32), np.float64)
-
-    def _place(self, values: Floats, among: Floats) -> Floats:
-        """Normal quantiles of ranks among the documents that were weighed."""
-        from scipy.stats import norm
-
-        return np.asarray(norm.ppf(np.clip(Curve.of(among)(values), 1e-6, 1 - 1e-6)), np.float64)
 
     def examine(self, batch: Batch) -> dict[str, Any]:
         return {"influence": looked_at(self.aside, batch)}
@@ -165,7 +159,10 @@ def looked_at(aside: Aside, batch: Batch) -> dict[str, Any]:
     if not np.isnan(effort):
         plain["effort"], among["effort"] = effort, seen.effort
     return {
-        name: {"value": float(value), "percentile": percentile(float(value), among[name])}
+        name: {
+            "value": float(value),
+            "percentile": percentile(float(value), among[name][seen.by_chance]),
+        }
         for name, value in plain.items()
     } | {"target": oracle.helped_and_hurt(aside, text)}
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from assay.scaling.influence.distil import Ridge, distilled, normal
+from assay.scaling.influence.distil import Ridge, distilled, normal, standard
 from assay.scaling.influence.errors import TooLittleTarget
 from assay.scaling.influence.learned import Directions, Proxy, Weighed
 from assay.scaling.influence.recipe import FISHER, Recipe, too_little
@@ -63,6 +63,10 @@ class Influence:
     oracle: Annotated[
         int, Field(ge=10, description="documents of the corpus whose gradients are taken")
     ] = 3000
+    near: Annotated[
+        float,
+        Field(ge=0, le=0.9, description="distil: share of them that are most like the target"),
+    ] = 0.5
     checkpoints: Annotated[
         int, Field(ge=1, le=10, description="states of the proxy that influence is the mean of")
     ] = 2
@@ -146,7 +150,7 @@ class Influence:
         oracle = min(self.oracle, documents)
         once = self.windows * self.context * self.checkpoints  # tokens of a document
         direction = recipe.flops_of_direction((min(oracle, FISHER) + MOST_TARGET) * once)
-        weighing = recipe.flops_of_weighing((oracle + MOST_TARGET // 3) * once)
+        weighing = recipe.flops_of_weighing((oracle + 2 * MOST_TARGET) * once)
         fit = recipe.flops_of_training(self.tokens) + direction + weighing
         score = recipe.flops_of_weighing(documents * once) if self.scoring == "exact" else 0.0
         return Charge(fit, score, UTILISATION * (peak_flops(device) or 1e12))
@@ -172,7 +176,8 @@ class Influence:
 
     def texts(self, fold: Fold) -> Texts:
         target, raw = both_sides("influence", fold, self.sample << 20)
-        found = texts_of(target, raw, self.oracle, self.tokens, self.context)
+        near = self.near if self.scoring == "distil" else 0.0  # exact scores learn from nobody
+        found = texts_of(target, raw, self.oracle, near, self.tokens, self.context)
         if not found.oracle:
             raise NothingToRead("influence: the corpus holds no text to take gradients of")
         check_target(found)
@@ -183,24 +188,30 @@ class Influence:
         return Features("fast", self.orders, self.buckets)
 
     def wanted(self, weighed: Weighed) -> Floats:
-        """What documents are ranked by: influence, and effort at its weight, both as ranks; less
-        what others have said before."""
-        found = normal(weighed.influence)
+        """What documents are ranked by: influence, and effort at its weight, in their standard
+        deviations; less what others have said before. The target's documents come last."""
+        found = np.concatenate([weighed.influence, weighed.target_influence])
+        found = standard(found, weighed.influence)
         if self.effort:
-            found = found + self.effort * normal(weighed.effort)
+            effort = np.concatenate([weighed.effort, weighed.target_effort])
+            found = found + self.effort * standard(effort, weighed.effort)
         if self.redundancy:
-            found = normal(-in_turn(found, weighed.sketch, self.redundancy).astype(np.float64))
+            ours = found[: len(weighed)]
+            turns = in_turn(ours, weighed.sketch, self.redundancy)
+            found[: len(weighed)] = normal(-turns.astype(np.float64))
         return found
 
     def ridge(self, fold: Fold, recipe: Recipe, texts: Texts, wanted: Floats) -> Ridge:
         question = f"ridge 1 {self.features} {wanted_mark(wanted)} {texts.mark} {recipe}"
         column = texts.column()
+        by_chance = np.zeros(len(column), bool)
+        by_chance[: len(texts.oracle)] = texts.by_chance
         return remembered(
             fold,
             "distilling",
             question,
             Ridge(),
-            lambda advance: distilled(column, wanted, self.features),
+            lambda advance: distilled(column, wanted, by_chance, self.features),
             1,
         )
 
@@ -231,7 +242,7 @@ def learned(fold: Fold, recipe: Recipe, texts: Texts, device: "Device") -> Aside
         f"directions 1 {asked}",
         Directions(),
         lambda advance: oracle.directed(
-            recipe, proxy, windows.target, windows.oracle, device, advance
+            recipe, proxy, windows.target, windows.drawn, device, advance
         ),
         0,
     )
@@ -241,7 +252,7 @@ def learned(fold: Fold, recipe: Recipe, texts: Texts, device: "Device") -> Aside
         f"weighed 1 {asked}",
         Weighed(),
         lambda advance: oracle.looked_at(
-            recipe, proxy, directions, windows, texts.sizes, device, advance
+            recipe, proxy, directions, windows, texts, device, advance
         ),
         looked,
     )
