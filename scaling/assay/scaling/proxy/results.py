@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from assay.scaling.architecture import six_n
+from assay.scaling.architecture import Experts, Shape, count, six_n
 from assay.scaling.commands import Document, Reply
 from assay.scaling.costs import HOUR, price_of
 from assay.scaling.documents import plain
@@ -279,11 +279,27 @@ def rows(found: "Found") -> pl.DataFrame:
                 "batch_tokens": one.content["batch"] * one.content["spec"]["sequence"],
                 "steps": one.content["steps"],
                 "seconds": one.content["seconds"],
+                **of_experts(one.content["shape"]),
             }
             for some in found.values()
             for one in some
         ]
     )
+
+
+def of_experts(kept: Document) -> Document:
+    """The columns that laws of mixtures read; none for a dense model."""
+    if not kept["experts"]:
+        return {}
+    shape = Shape(**{**kept, "experts": Experts(**kept["experts"])})
+    assert shape.experts is not None
+    return {
+        "active_params": count(shape).active,
+        "experts": shape.experts.count,
+        "granularity": shape.granularity,
+        "activation": shape.experts.activation,
+        "sparsity": 1 - shape.experts.activation,
+    }
 
 
 def reply(study: "Study", found: "Found", document: Document) -> Reply:

@@ -71,6 +71,7 @@ class StudySpec:
     learning_rates: tuple[float, ...] = (1.0,)  # factors to try, best on the tuning documents
     feedforward: str = "swiglu"
     tied: bool = False
+    experts: str = ""  # 8x2: two of eight for each token
     tokenizer: str = "bytes"
     target_bytes: int = TARGET_BYTES
     text_column: str = "text"
@@ -161,7 +162,8 @@ def check(spec: StudySpec) -> None:
         )
     vocabulary = vocabularies.size(spec.tokenizer)
     for size in spec.sizes:
-        TrainSpec(size, 1, sequence=spec.sequence).shape(vocabulary)
+        plain = TrainSpec(size, 1, sequence=spec.sequence, feedforward=spec.feedforward)
+        replace(plain, experts=spec.experts).shape(vocabulary)
 
 
 class Study:
@@ -405,6 +407,7 @@ class Study:
             learning_rate=(asked.learning_rate or LEARNING_RATE) * factor,
             feedforward=asked.feedforward,
             tied=asked.tied,
+            experts=asked.experts,
             bf16=gpu if self.means.bf16 is None else self.means.bf16,
             micro_batch=self.means.micro_batch,
             compile=gpu if self.means.compile is None else self.means.compile,
