@@ -132,6 +132,18 @@ def test_experts_leave_rows_that_laws_of_mixtures_read(made, tmp_path):
         assert set(find(law).inputs) <= set(runs.columns), law
 
 
+def test_activation_sparsity_is_a_column_that_its_law_predicts(made, tmp_path, capsys):
+    out = tmp_path / "sparse"
+    words = ("--arms", "uniform", "--seeds", "1", "--tokens", "3000", "--activation-sparsity")
+    assert validated(made, out, "of-sums", *words) == 0
+    assert "of the neurons are needed" in capsys.readouterr().out
+    runs = read(out / "runs.csv")
+    assert ((runs.columns["activation"] > 0) & (runs.columns["activation"] < 1)).all()
+    assert find("sparsing-silu").predicts in runs.columns
+    assert validated(made, tmp_path / "no", "of-sums", *words, "--experts", "4x2") == 2
+    assert "dense models" in capsys.readouterr().err
+
+
 def test_documents_to_tune_on_are_not_in_the_answer():
     pieces = [(bytes([number]), number // 2) for number in range(40)]
     tuning, kept = apart(pieces)

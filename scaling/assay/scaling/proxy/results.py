@@ -75,6 +75,7 @@ def arm_row(arm: str, size: str, records: Sequence[Record]) -> Document:
         "seeds": values,
         "correct_prob": averaged(records, "correct_prob"),
         "accuracy": averaged(records, "accuracy"),
+        "activation": active(records),
         "tokens": first["tokens"],
         "unique_tokens": first["unique_tokens"],
         "epochs": first["tokens"] / max(1, first["unique_tokens"]),
@@ -83,6 +84,13 @@ def arm_row(arm: str, size: str, records: Sequence[Record]) -> Document:
         "tokens_per_second": float(np.median([o.content["tokens_per_second"] for o in records])),
         "flops_utilisation": first["flops_utilisation"],
     }
+
+
+def active(records: Sequence[Record]) -> float | None:
+    """The share of neurons that perplexity needs, CETT-PPL-1%; None where it was not measured."""
+    if "activation" not in records[0].content:
+        return None
+    return float(np.mean([one.content["activation"]["activation"] for one in records]))
 
 
 def averaged(records: Sequence[Record], name: str) -> float | None:
@@ -280,6 +288,7 @@ def rows(found: "Found") -> pl.DataFrame:
                 "steps": one.content["steps"],
                 "seconds": one.content["seconds"],
                 **of_experts(one.content["shape"]),
+                **of_neurons(one.content.get("activation")),
             }
             for some in found.values()
             for one in some
@@ -300,6 +309,11 @@ def of_experts(kept: Document) -> Document:
         "activation": shape.experts.activation,
         "sparsity": 1 - shape.experts.activation,
     }
+
+
+def of_neurons(found: Document | None) -> Document:
+    """The column that laws of activation sparsity predict; none where it was not measured."""
+    return {"activation": found["activation"]} if found else {}
 
 
 def reply(study: "Study", found: "Found", document: Document) -> Reply:

@@ -72,6 +72,7 @@ class StudySpec:
     feedforward: str = "swiglu"
     tied: bool = False
     experts: str = ""  # 8x2: two of eight for each token
+    activation_sparsity: bool = False  # measure CETT-PPL-1%
     tokenizer: str = "bytes"
     target_bytes: int = TARGET_BYTES
     text_column: str = "text"
@@ -160,6 +161,8 @@ def check(spec: StudySpec) -> None:
         raise BadRequest(
             "a validation needs the corpus (--raw) and held-out target text (--target)"
         )
+    if spec.activation_sparsity and spec.experts:
+        raise BadTraining("--activation-sparsity is of dense models: leave --experts out")
     vocabulary = vocabularies.size(spec.tokenizer)
     for size in spec.sizes:
         plain = TrainSpec(size, 1, sequence=spec.sequence, feedforward=spec.feedforward)
@@ -355,7 +358,7 @@ class Study:
         return record
 
     def _train(self, name: str, arm: str, spec: "TrainSpec") -> None:
-        from assay.scaling.proxy import log
+        from assay.scaling.proxy import log, sparsity
         from assay.scaling.proxy.evaluate import answered, surprise
         from assay.scaling.proxy.train import Place, Trainer
 
@@ -382,6 +385,9 @@ class Study:
         if self.target.tuning is not None:
             tuned = surprise(trainer.model, self.target.tuning, trainer.where, spec.bf16)
             about["tuning_bits_per_byte"] = tuned.bits_per_byte
+        if self.spec.activation_sparsity:
+            found = sparsity.measured(trainer.model, self.target.curve, trainer.where)
+            about["activation"] = asdict(found)
         if self.questions:
             about |= answered(
                 trainer.model, self.questions, self.encoding, trainer.where, spec.bf16
