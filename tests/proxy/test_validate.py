@@ -117,6 +117,7 @@ def test_each_arm_has_the_learning_rate_that_is_best_on_other_documents(made, tm
         tried = {t["factor"]: t["tuning_bits_per_byte"] for t in one["tried"]}
         assert one["best"] == 1.0 and tried[1.0] < tried[0.0001] - 1
     assert [row["learning_rate"] for row in document["arms"]] == [0.02, 0.02]
+    assert document["cost"]["trainings"] == 4
     assert any("widen --learning-rates" in one for one in document["warnings"])
 
 

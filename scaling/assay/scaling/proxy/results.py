@@ -214,7 +214,7 @@ def curves(records: Sequence[Record]) -> list[tuple[Floats, Floats]]:
 def cost(study: "Study", found: "Found") -> Document:
     """Of the trainings and of the selection. The trainings' hours are those that were measured
     here; beside them, what the same FLOPs take on the machine that was named."""
-    records = [one for some in found.values() for one in some]
+    records = [one for some in found.values() for one in some] + study.trials
     flops = sum(float(one.content["flops"]) for one in records)
     seconds = sum(float(one.content["seconds"]) for one in records)
     rate = flops / max(seconds, 1e-9)

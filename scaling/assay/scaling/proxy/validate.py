@@ -190,6 +190,7 @@ class Study:
         self.progress = {"done": 0, "trainings": len(spec.sizes) * len(self.arms) * each}
         self._packed: dict[tuple[str, int], Packed] = {}
         self._peak: float | None = None
+        self.trials: list[Record] = []  # trainings at rates that were not the best
         self.tried: dict[tuple[str, str], dict[float, float]] = {}  # (size, arm): factor, bits
 
     # Before the trainings ---------------------------------------------------------------
@@ -330,6 +331,7 @@ class Study:
         lost = {f: float(one.content["tuning_bits_per_byte"]) for f, one in tried.items()}
         self.tried[size, arm] = lost
         best = min(factors, key=lambda f: lost[f])
+        self.trials += [one for factor, one in tried.items() if factor != best]
         if best in (min(factors), max(factors)):
             self.warnings.append(
                 f"{arm}, {size}: the best learning rate is at the end of those tried"
