@@ -15,6 +15,7 @@ from assay.api import cli
 from assay.scaling.proxy import needs
 from assay.scaling.proxy.validate import apart
 from assay.scaling.reading import read
+from assay.scaling.registry import find
 from assay.selectors import manifest, storage
 from assay.selectors.selection import select
 from assay.selectors.spec import Spec
@@ -116,7 +117,32 @@ def test_each_arm_has_the_learning_rate_that_is_best_on_other_documents(made, tm
         tried = {t["factor"]: t["tuning_bits_per_byte"] for t in one["tried"]}
         assert one["best"] == 1.0 and tried[1.0] < tried[0.0001] - 1
     assert [row["learning_rate"] for row in document["arms"]] == [0.02, 0.02]
+    assert document["cost"]["trainings"] == 4
     assert any("widen --learning-rates" in one for one in document["warnings"])
+
+
+def test_experts_leave_rows_that_laws_of_mixtures_read(made, tmp_path):
+    out = tmp_path / "experts"
+    words = ("--arms", "uniform", "--seeds", "1", "--tokens", "3000", "--experts", "6x2")
+    assert validated(made, out, "of-sums", *words) == 0
+    runs = read(out / "runs.csv")
+    assert (runs.columns["active_params"] < 0.5 * runs.columns["params"]).all()
+    assert runs.columns["activation"] == pytest.approx(1 / 3)
+    assert runs.columns["experts"].tolist() == [6, 6]
+    for law in ("joint-moe", "clark", "abnar", "krajewski"):
+        assert set(find(law).inputs) <= set(runs.columns), law
+
+
+def test_activation_sparsity_is_a_column_that_its_law_predicts(made, tmp_path, capsys):
+    out = tmp_path / "sparse"
+    words = ("--arms", "uniform", "--seeds", "1", "--tokens", "3000", "--activation-sparsity")
+    assert validated(made, out, "of-sums", *words) == 0
+    assert "of the neurons are needed" in capsys.readouterr().out
+    runs = read(out / "runs.csv")
+    assert ((runs.columns["activation"] > 0) & (runs.columns["activation"] < 1)).all()
+    assert find("sparsing-silu").predicts in runs.columns
+    assert validated(made, tmp_path / "no", "of-sums", *words, "--experts", "4x2") == 2
+    assert "dense models" in capsys.readouterr().err
 
 
 def test_documents_to_tune_on_are_not_in_the_answer():

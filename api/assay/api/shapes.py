@@ -315,6 +315,8 @@ class NewValidation(Strict):
     ] = Field(default_factory=lambda: [1.0])
     feedforward: Literal["swiglu", "relu2"] = "swiglu"
     tied: bool = False
+    activation_sparsity: bool = False
+    experts: Annotated[Word, Field(pattern=r"^([0-9]{1,4}x[0-9]{1,4})?$")] = ""
     tokenizer: Annotated[Word, Field(pattern=r"^(bytes|bpe:[0-9]{3,6}|/.+)$")] = "bytes"
     target_bytes: Annotated[int, Field(ge=1, le=10**10)] = 200_000
     text_column: Name = "text"

@@ -43,6 +43,8 @@ from assay.scaling.proxy.ladder import LADDER
     help="Factors to try for each arm, such as 0.5,1,2; the best is used.",
 )
 @click.option("--feedforward", type=click.Choice(["swiglu", "relu2"]), default="swiglu")
+@click.option("--experts", default="", metavar="8x2", help="Experts, and how many for a token.")
+@click.option("--activation-sparsity", is_flag=True, help="Measure CETT-PPL-1% of each model.")
 @click.option("--tied", is_flag=True, help="One matrix for embedding and read-out.")
 @click.option(
     "--tokenizer",

@@ -7,7 +7,7 @@ are 64 wide at every size, so that width is what muP has to scale. 100K is for t
 from math import ceil
 
 from assay.scaling.architecture import HEAD as _WIDE_HEAD
-from assay.scaling.architecture import Shape, count
+from assay.scaling.architecture import Experts, Shape, count
 from assay.scaling.proxy.errors import BadTraining
 
 HEAD = _WIDE_HEAD // 2  # the widest head that gives the 1M model two of them
@@ -32,9 +32,15 @@ LADDER = {
 
 
 def shape(
-    size: str, sequence: int, vocabulary: int, feedforward: str = "swiglu", tied: bool = False
+    size: str,
+    sequence: int,
+    vocabulary: int,
+    feedforward: str = "swiglu",
+    tied: bool = False,
+    experts: str = "",
 ) -> Shape:
-    """The decoder of this size; `vocabulary` is padded."""
+    """The decoder of this size; `vocabulary` is padded. With `experts` the size is that of what
+    a token passes."""
     name = size.upper()
     if name not in LADDER:
         raise BadTraining(f"no proxy of size {size!r}; the ladder is {', '.join(LADDER)}")
@@ -43,7 +49,25 @@ def shape(
     inner = round(width * 8 / 3 / 32) * 32 if gated else 4 * width
     heads = max(1, width // HEAD)
     padded = ceil(vocabulary / PADDED) * PADDED
-    return Shape(layers, width, inner, heads, heads, padded, sequence, gated=gated, tied=tied)
+    if experts and not gated:
+        raise BadTraining("--experts: experts are SwiGLU; leave --feedforward relu2 out")
+    return Shape(
+        layers, width, inner, heads, heads, padded, sequence, gated=gated, tied=tied,
+        experts=mixture(experts, inner),
+    )  # fmt: skip
+
+
+def mixture(said: str, width: int) -> Experts | None:
+    """8x2: eight experts, of which a token passes two, together as wide as the plain layer."""
+    if not said:
+        return None
+    count, _, active = said.partition("x")
+    if not (count.isdecimal() and active.isdecimal() and 1 <= int(active) < int(count) <= 1024):
+        raise BadTraining(
+            f"--experts {said!r}: how many and how many of them for a token, such as 8x2"
+        )
+    each = max(16, round(width / int(active) / 16) * 16)
+    return Experts(int(count), int(active), each, shared=0)
 
 
 def batch_of(shape: Shape, tokens: float) -> int:

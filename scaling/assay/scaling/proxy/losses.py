@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from assay.scaling.proxy.attention import Sight
 from assay.scaling.proxy.ladder import LARGE_VOCABULARY, LOGITS
+from assay.scaling.proxy.mixture import BALANCE
 from assay.scaling.proxy.model import Decoder
 from assay.scaling.proxy.tokens import IGNORED
 
@@ -26,7 +27,13 @@ class Objective(nn.Module):
         self.model = model
 
     def forward(self, tokens: Tensor, wanted: Tensor, seen: Sight) -> Tensor:
-        return nats(self.model, self.model.hidden(tokens, seen), wanted, "sum")
+        lost = nats(self.model, self.model.hidden(tokens, seen), wanted, "sum")
+        term = self.model.balance()
+        if term is None:
+            return lost
+        # A pull on the router that the number does not show: losses stay nats.
+        pull = BALANCE * term * (wanted != IGNORED).sum()
+        return lost + (pull - pull.detach())
 
 
 def nats(

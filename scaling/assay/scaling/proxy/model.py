@@ -18,6 +18,7 @@ from assay.scaling.architecture import Shape
 from assay.scaling.proxy.attention import Sight, document_mask, mixed, sight
 from assay.scaling.proxy.kernels import Turn, gated, normed, normed_and_turned
 from assay.scaling.proxy.ladder import BASE_WIDTH
+from assay.scaling.proxy.mixture import Mixture
 
 __all__ = ["Decoder", "document_mask", "sight"]
 
@@ -52,6 +53,9 @@ class Decoder(nn.Module):
                     nn.init.zeros_(matrix)
                 else:
                     nn.init.normal_(matrix, std=matrix.shape[1] ** -0.5, generator=generator)
+            if block.mixture is not None:  # scores of size one
+                router = block.mixture.router.weight
+                nn.init.normal_(router, std=self.shape.width**0.5 / BASE_WIDTH, generator=generator)
         if self.readout is not None:
             nn.init.zeros_(self.readout.weight)
 
@@ -70,6 +74,12 @@ class Decoder(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         return F.linear(hidden * self.scale, self.ends)
+
+    def balance(self) -> Tensor | None:
+        """The mean load-balance term of the last call; None without experts."""
+        mixtures = [block.mixture for block in cast("list[Block]", self.blocks)]
+        found = [one.balance for one in mixtures if one is not None]
+        return torch.stack(found).mean() if found else None
 
     @property
     def ends(self) -> Tensor:
@@ -91,13 +101,16 @@ class Block(nn.Module):
         self.heads, self.head = shape.heads, shape.head_width
         self.query, self.key = linear(width, width), linear(width, width)
         self.value, self.out = linear(width, width), linear(width, width)
-        self.gate = linear(width, inner) if shape.gated else None
-        self.up, self.down = linear(width, inner), linear(inner, width)
+        self.mixture = Mixture(shape) if shape.experts else None
+        if self.mixture is None:
+            self.gate = linear(width, inner) if shape.gated else None
+            self.up, self.down = linear(width, inner), linear(inner, width)
 
     def matrices(self) -> list[tuple[str, nn.Parameter]]:
         """The hidden matrices, by their names."""
         names = ("query", "key", "value", "out", "gate", "up", "down")
-        return [(n, getattr(self, n).weight) for n in names if getattr(self, n) is not None]
+        own = [(n, getattr(self, n).weight) for n in names if getattr(self, n, None) is not None]
+        return own + (self.mixture.matrices() if self.mixture else [])
 
     def forward(self, x: Tensor, turn: Turn, mask: Sight) -> Tensor:
         x = x + self.attention(normed(x), turn, mask)
@@ -114,6 +127,8 @@ class Block(nn.Module):
         return cast(Tensor, self.out(found))
 
     def feedforward(self, x: Tensor) -> Tensor:
+        if self.mixture is not None:
+            return cast(Tensor, self.mixture(x))
         if self.gate is None:
             return cast(Tensor, self.down(F.relu(self.up(x)).square()))
         return cast(Tensor, self.down(gated(self.gate(x), self.up(x))))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from assay.scaling.architecture import six_n
+from assay.scaling.architecture import Experts, Shape, count, six_n
 from assay.scaling.commands import Document, Reply
 from assay.scaling.costs import HOUR, price_of
 from assay.scaling.documents import plain
@@ -75,6 +75,7 @@ def arm_row(arm: str, size: str, records: Sequence[Record]) -> Document:
         "seeds": values,
         "correct_prob": averaged(records, "correct_prob"),
         "accuracy": averaged(records, "accuracy"),
+        "activation": active(records),
         "tokens": first["tokens"],
         "unique_tokens": first["unique_tokens"],
         "epochs": first["tokens"] / max(1, first["unique_tokens"]),
@@ -83,6 +84,13 @@ def arm_row(arm: str, size: str, records: Sequence[Record]) -> Document:
         "tokens_per_second": float(np.median([o.content["tokens_per_second"] for o in records])),
         "flops_utilisation": first["flops_utilisation"],
     }
+
+
+def active(records: Sequence[Record]) -> float | None:
+    """The share of neurons that perplexity needs, CETT-PPL-1%; None where it was not measured."""
+    if "activation" not in records[0].content:
+        return None
+    return float(np.mean([one.content["activation"]["activation"] for one in records]))
 
 
 def averaged(records: Sequence[Record], name: str) -> float | None:
@@ -206,7 +214,7 @@ def curves(records: Sequence[Record]) -> list[tuple[Floats, Floats]]:
 def cost(study: "Study", found: "Found") -> Document:
     """Of the trainings and of the selection. The trainings' hours are those that were measured
     here; beside them, what the same FLOPs take on the machine that was named."""
-    records = [one for some in found.values() for one in some]
+    records = [one for some in found.values() for one in some] + study.trials
     flops = sum(float(one.content["flops"]) for one in records)
     seconds = sum(float(one.content["seconds"]) for one in records)
     rate = flops / max(seconds, 1e-9)
@@ -279,11 +287,33 @@ def rows(found: "Found") -> pl.DataFrame:
                 "batch_tokens": one.content["batch"] * one.content["spec"]["sequence"],
                 "steps": one.content["steps"],
                 "seconds": one.content["seconds"],
+                **of_experts(one.content["shape"]),
+                **of_neurons(one.content.get("activation")),
             }
             for some in found.values()
             for one in some
         ]
     )
+
+
+def of_experts(kept: Document) -> Document:
+    """The columns that laws of mixtures read; none for a dense model."""
+    if not kept["experts"]:
+        return {}
+    shape = Shape(**{**kept, "experts": Experts(**kept["experts"])})
+    assert shape.experts is not None
+    return {
+        "active_params": count(shape).active,
+        "experts": shape.experts.count,
+        "granularity": shape.granularity,
+        "activation": shape.experts.activation,
+        "sparsity": 1 - shape.experts.activation,
+    }
+
+
+def of_neurons(found: Document | None) -> Document:
+    """The column that laws of activation sparsity predict; none where it was not measured."""
+    return {"activation": found["activation"]} if found else {}
 
 
 def reply(study: "Study", found: "Found", document: Document) -> Reply:

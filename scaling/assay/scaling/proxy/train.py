@@ -51,12 +51,15 @@ class TrainSpec:
     weight_decay: float = WEIGHT_DECAY
     feedforward: str = "swiglu"  # or "relu2"
     tied: bool = False
+    experts: str = ""  # 8x2: two of eight for each token
     bf16: bool = False
     micro_batch: int = 0  # sequences at once; 0: all of a batch
     compile: bool = False
 
     def shape(self, vocabulary: int) -> Shape:
-        return ladder.shape(self.size, self.sequence, vocabulary, self.feedforward, self.tied)
+        return ladder.shape(
+            self.size, self.sequence, vocabulary, self.feedforward, self.tied, self.experts
+        )
 
     def batch_of(self, shape: Shape) -> int:
         return self.batch or ladder.batch_of(shape, self.tokens)

@@ -71,6 +71,8 @@ class StudySpec:
     learning_rates: tuple[float, ...] = (1.0,)  # factors to try, best on the tuning documents
     feedforward: str = "swiglu"
     tied: bool = False
+    experts: str = ""  # 8x2: two of eight for each token
+    activation_sparsity: bool = False  # measure CETT-PPL-1%
     tokenizer: str = "bytes"
     target_bytes: int = TARGET_BYTES
     text_column: str = "text"
@@ -159,9 +161,12 @@ def check(spec: StudySpec) -> None:
         raise BadRequest(
             "a validation needs the corpus (--raw) and held-out target text (--target)"
         )
+    if spec.activation_sparsity and spec.experts:
+        raise BadTraining("--activation-sparsity is of dense models: leave --experts out")
     vocabulary = vocabularies.size(spec.tokenizer)
     for size in spec.sizes:
-        TrainSpec(size, 1, sequence=spec.sequence).shape(vocabulary)
+        plain = TrainSpec(size, 1, sequence=spec.sequence, feedforward=spec.feedforward)
+        replace(plain, experts=spec.experts).shape(vocabulary)
 
 
 class Study:
@@ -185,6 +190,7 @@ class Study:
         self.progress = {"done": 0, "trainings": len(spec.sizes) * len(self.arms) * each}
         self._packed: dict[tuple[str, int], Packed] = {}
         self._peak: float | None = None
+        self.trials: list[Record] = []  # trainings at rates that were not the best
         self.tried: dict[tuple[str, str], dict[float, float]] = {}  # (size, arm): factor, bits
 
     # Before the trainings ---------------------------------------------------------------
@@ -325,6 +331,7 @@ class Study:
         lost = {f: float(one.content["tuning_bits_per_byte"]) for f, one in tried.items()}
         self.tried[size, arm] = lost
         best = min(factors, key=lambda f: lost[f])
+        self.trials += [one for factor, one in tried.items() if factor != best]
         if best in (min(factors), max(factors)):
             self.warnings.append(
                 f"{arm}, {size}: the best learning rate is at the end of those tried"
@@ -353,7 +360,7 @@ class Study:
         return record
 
     def _train(self, name: str, arm: str, spec: "TrainSpec") -> None:
-        from assay.scaling.proxy import log
+        from assay.scaling.proxy import log, sparsity
         from assay.scaling.proxy.evaluate import answered, surprise
         from assay.scaling.proxy.train import Place, Trainer
 
@@ -380,6 +387,9 @@ class Study:
         if self.target.tuning is not None:
             tuned = surprise(trainer.model, self.target.tuning, trainer.where, spec.bf16)
             about["tuning_bits_per_byte"] = tuned.bits_per_byte
+        if self.spec.activation_sparsity:
+            found = sparsity.measured(trainer.model, self.target.curve, trainer.where)
+            about["activation"] = asdict(found)
         if self.questions:
             about |= answered(
                 trainer.model, self.questions, self.encoding, trainer.where, spec.bf16
@@ -405,6 +415,7 @@ class Study:
             learning_rate=(asked.learning_rate or LEARNING_RATE) * factor,
             feedforward=asked.feedforward,
             tied=asked.tied,
+            experts=asked.experts,
             bf16=gpu if self.means.bf16 is None else self.means.bf16,
             micro_batch=self.means.micro_batch,
             compile=gpu if self.means.compile is None else self.means.compile,

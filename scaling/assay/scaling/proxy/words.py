@@ -19,6 +19,7 @@ def told(document: Document) -> str:
             comparisons(document),
             "",
             *agreement(document),
+            *(firing(row) for row in document["arms"] if row["activation"] is not None),
             *(tuned(one) for one in document["learning_rates"]),
             *(answered(one) for one in document["comparisons"] if one["choices"]),
             *(extrapolated(one) for one in document["extrapolation"]),
@@ -104,6 +105,13 @@ def agreement(document: Document) -> list[str]:
         f" {one['large']} does (Kendall's tau {one['kendall_tau']:+.2f})"
         for one in document["agreement"]
     ]
+
+
+def firing(row: Document) -> str:
+    return (
+        f"{row['size']}, {row['arm']}: {row['activation']:.1%} of the neurons are needed"
+        " (CETT-PPL-1%)"
+    )
 
 
 def tuned(one: Document) -> str:
