@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,7 +13,7 @@ import pytest
 pytest.importorskip("torch", reason="trainings need the extra 'proxy'")
 
 from assay.api import cli
-from assay.scaling.proxy import needs
+from assay.scaling.proxy import needs, results, words
 from assay.scaling.proxy.validate import apart
 from assay.scaling.reading import read
 from assay.scaling.registry import find
@@ -143,6 +144,25 @@ def test_activation_sparsity_is_a_column_that_its_law_predicts(made, tmp_path, c
     assert find("sparsing-silu").predicts in runs.columns
     assert validated(made, tmp_path / "no", "of-sums", *words, "--experts", "4x2") == 2
     assert "dense models" in capsys.readouterr().err
+
+
+def test_an_extrapolation_names_its_control_and_says_when_it_is_far():
+    sizes, arms = ("100K", "1M"), ("subset", "uniform", "cost")
+
+    def record(flops, loss):
+        return SimpleNamespace(content={"flops": flops}, bits_per_byte=loss)
+
+    found = {
+        (arm, size): [record(flops, loss + (arm == "uniform"))]
+        for arm in arms
+        for size, flops, loss in (("100K", 1e12, 3.0), ("1M", 1e13, 2.5))
+    }
+    asked = SimpleNamespace(sizes=sizes, at_params=1e9, at_tokens=0)
+    study = SimpleNamespace(spec=asked, arms=arms)
+    (one,) = results.extrapolation(study, found)
+    assert one["control"] == "uniform" and one["gain"] > 0
+    assert one["factor"] == pytest.approx(6 * 1e9 * 2e10 / 1e13) and one["factor"] > results.FAR
+    assert "gain over uniform of" in words.extrapolated(one)
 
 
 def test_documents_to_tune_on_are_not_in_the_answer():

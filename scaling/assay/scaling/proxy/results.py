@@ -23,6 +23,7 @@ from assay.selectors import storage
 if TYPE_CHECKING:
     from assay.scaling.proxy.validate import Found, Study
 
+FAR = 1e4  # times the largest proxy's compute; a judgement, no measurement
 SMALL = 3  # seeds below which an interval is hardly one
 MANY_EPOCHS = 4.0  # Muennighoff et al. 2023, arXiv 2305.16264: repeats are nearly as good till here
 
@@ -159,12 +160,14 @@ def extrapolation(study: "Study", found: "Found") -> list[Document]:
     # At equal tokens: `cost` has a compute of its own, and is left to the sizes trained.
     controls = [arm for arm in study.arms if arm not in (SUBSET, "cost")]
     at = six_n(asked.at_params) * tokens
-    return [
-        {
-            "control": arm,
-            **plain(paired.extrapolated(compute[SUBSET], losses[SUBSET], losses[arm], at)),
-        }
+    expected = {
+        arm: plain(paired.extrapolated(compute[SUBSET], losses[SUBSET], losses[arm], at))
         for arm in controls
+    }
+    # Its own "control" is the loss expected there.
+    return [
+        {**one, "control": arm, "control_bits_per_byte": one["control"]}
+        for arm, one in expected.items()
     ]
 
 
@@ -247,6 +250,11 @@ def warnings(study: "Study", found: "Found", document: Mapping[str, Any]) -> lis
             )
     if "matched" in study.arms and study.spec.group_by is None:
         told.append("matched: by length alone; --group-by COLUMN matches domains as well")
+    if any(one["factor"] > FAR for one in document["extrapolation"]):
+        told.append(
+            f"the run that was asked about is more than {FAR:g} times the largest proxy: too far"
+            " for any law that was fitted to these; train larger ones, or ask about a smaller run"
+        )
     if document["extrapolation"] and len(study.spec.sizes) < 3:
         told.append(
             "two sizes lie on any power law: the extrapolation cannot be tested; train a third"
