@@ -70,6 +70,22 @@ def test_a_good_subset_wins_and_what_is_matched_to_it_comes_close(made, tmp_path
     assert page.count("<svg") == 2 and "the subset is better than uniform" in page
 
 
+def test_other_selections_are_arms_beside(made, tmp_path, capsys):
+    out = tmp_path / "beside"
+    words = ("--arms", "uniform", "--seeds", "2", "--beside", f"law={made / 'of-law'}")
+    assert validated(made, out, "of-sums", *words) == 0
+    found = verdicts(out)
+    assert found.keys() == {"uniform", "law"}
+    assert found["law"]["gain"]["mean"] > found["uniform"]["gain"]["mean"] > 0
+    names = {path.stem for path in (out / "trainings").glob("law-*.json")}
+    assert names == {"law-100K-s0", "law-100K-s1"}
+    assert validated(made, out, "of-sums", *words[:-1], f"law={made / 'of-sums'}") == 2
+    assert "another study" in capsys.readouterr().err
+    for wrong in ("uniform=x", "A b=x", "law"):
+        assert validated(made, tmp_path / "no", "of-sums", "--beside", wrong) == 2
+        assert "--beside" in capsys.readouterr().err
+
+
 def test_a_subset_of_the_wrong_topic_is_reported_worse(made, tmp_path):
     out = tmp_path / "bad"
     assert validated(made, out, "of-law", "--arms", "uniform") == 0

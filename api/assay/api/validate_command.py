@@ -31,6 +31,12 @@ from assay.scaling.proxy.ladder import LADDER
 @click.option("--sizes", default="1M,4M", show_default=True, help=f"Of {', '.join(LADDER)}.")
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(min=1))
 @click.option("--arms", default=",".join(USUAL), show_default=True, help=f"Of {', '.join(ARMS)}.")
+@click.option(
+    "--beside",
+    multiple=True,
+    metavar="NAME=RUN",
+    help="Another selection as an arm of this name; may come several times.",
+)
 @click.option("--tokens", type=float, default=0.0, help="Of each training; 0: 20 per parameter.")
 @click.option("--sequence", default=512, show_default=True, type=click.IntRange(min=8))
 @click.option("--batch", default=0, help="Sequences in a batch; 0: by size.")
@@ -92,11 +98,19 @@ def validate(
     )
     for name in ("sizes", "arms"):
         given[name] = tuple(given[name].split(","))
+    given["beside"] = tuple(named(word) for word in given["beside"])
     factors = tuple(factor(word) for word in given.pop("learning_rates").split(","))
     spec = StudySpec(subset=subset, learning_rates=factors, **given)
     reply = carry_out(spec, Means(out=out, rates=rates, compile=compiled, tell=tell, **means))
     lead = f"{subset} against {', '.join(spec.arms)}; models of {', '.join(spec.sizes)}"
     finish(reply, as_document, out, "Is the subset worth it?", lead)
+
+
+def named(word: str) -> tuple[str, str]:
+    name, sign, folder = word.partition("=")
+    if not (name and sign and folder):
+        raise BadTraining(f"--beside {word!r}: write NAME=RUN, such as dsir=by-dsir")
+    return name, folder
 
 
 def factor(word: str) -> float:

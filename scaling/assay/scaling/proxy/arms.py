@@ -6,8 +6,11 @@ uniform-2  the same once more: what it is found to differ by is noise
 matched    drawn evenly, but with the subset's bytes in each class of domain and length
 full       the whole corpus in a random order, at equal FLOPs: nothing repeats sooner than it must
 cost       uniform, with the tokens more that the selection's own time, or FLOPs, would have trained
+
+Other selections may stand beside as arms of their own, under names of their own.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +28,7 @@ SECOND_SAMPLE = 1000  # added to the seed of the second uniform sample
 # many documents as it can use, a single book could be all of them.
 LEAST = 16_000_000
 ROOM = 1.1
+NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")  # of another selection: it is part of files' names
 
 
 @dataclass(frozen=True)
@@ -35,19 +39,29 @@ class Texts:
     unique: int  # bytes of the subset
 
 
-def checked(arms: Sequence[str]) -> tuple[str, ...]:
-    """The arms in their own order, the subset among them."""
+def checked(arms: Sequence[str], beside: Sequence[str] = ()) -> tuple[str, ...]:
+    """The arms in their own order, the subset among them; then other selections, by their names."""
+    for name in beside:
+        if name in ARMS or not NAME.fullmatch(name) or list(beside).count(name) > 1:
+            raise BadTraining(
+                f"--beside {name}=...: a name of small letters, digits and hyphens, that no other"
+                f" arm has ({', '.join(ARMS)})"
+            )
     for name in arms:
         if name not in ARMS:
             raise BadTraining(f"no arm {name!r}; the arms are {', '.join(ARMS)}")
     wanted = {SUBSET, *arms}
-    if len(wanted) < 2:
+    if len(wanted) < 2 and not beside:
         raise BadTraining("the subset alone cannot be compared: add an arm, such as uniform")
-    return tuple(name for name in ARMS if name in wanted)
+    return (*(name for name in ARMS if name in wanted), *beside)
 
 
-def texts(arms: Sequence[str], seeds: Sequence[int], subset: Pool, raw: Pool, most: float) -> Texts:
-    """The texts of every arm and seed; `most` is how many bytes any training will read."""
+def texts(
+    arms: Sequence[str], seeds: Sequence[int], subset: Pool, raw: Pool, most: float,
+    beside: Mapping[str, Pool],
+) -> Texts:  # fmt: skip
+    """The texts of every arm and seed; `most` is how many bytes any training will read. Of another
+    selection no more bytes are drawn than the subset has."""
     unique = int(subset.size.sum())
     enough = max(LEAST, int(most * ROOM))
     from_subset = {
@@ -56,10 +70,14 @@ def texts(arms: Sequence[str], seeds: Sequence[int], subset: Pool, raw: Pool, mo
     from_raw = {
         (arm, seed): sample(arm, seed, subset, raw, unique, enough)
         for arm in arms
-        if arm != SUBSET
+        if arm in ARMS and arm != SUBSET
         for seed in seeds
     }
-    return Texts(read(subset, from_subset) | read(raw, from_raw), unique)
+    of = read(subset, from_subset) | read(raw, from_raw)
+    for name, other in beside.items():
+        share = min(int(other.size.sum()), unique, enough)
+        of |= read(other, {(name, seed): documents.uniform(other, share, seed) for seed in seeds})
+    return Texts(of, unique)
 
 
 def sample(arm: str, seed: int, subset: Pool, raw: Pool, unique: int, enough: int) -> Mask:

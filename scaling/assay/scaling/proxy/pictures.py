@@ -1,6 +1,7 @@
 """Pictures of a validation: gains with their intervals, and the target's curve along training."""
 
 from collections.abc import Mapping
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def curves(sizes: list[str], found: "Found", axes: Any) -> None:
     """Every seed thin, the mean of each arm thick; before the learning rate decays."""
     arms = list(dict.fromkeys(arm for arm, _ in found))
     for ax, size in zip(axes, sizes, strict=True):
-        for arm, colour in zip(arms, COLOURS, strict=False):
+        for arm, colour in zip(arms, cycle(COLOURS), strict=False):
             records = found[arm, size]
             each = [[row["bits_per_byte"] for row in one.curve] for one in records]
             tokens = [row["tokens"] for row in records[0].curve]

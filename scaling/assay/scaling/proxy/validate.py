@@ -49,7 +49,14 @@ LEARNED = "tokenizer.json"
 LEARNED_BYTES, LEARNED_SEED = 10_000_000, 11  # the sample that tokens are learned on
 PIECE = 4  # sequences: longer documents are cut and their pieces trained on apart
 
-OTHERWISE = ("subset", "raw", "target", "at_params", "at_tokens")  # what no training hangs on
+OTHERWISE = (
+    "subset",
+    "beside",
+    "raw",
+    "target",
+    "at_params",
+    "at_tokens",
+)  # what no training hangs on
 
 Pieces = list[tuple[bytes, int]]  # passages of the target, each with its document's number
 
@@ -64,6 +71,7 @@ class StudySpec:
     sizes: tuple[str, ...] = ("1M", "4M")
     seeds: int = 3
     arms: tuple[str, ...] = arming.USUAL
+    beside: tuple[tuple[str, str], ...] = ()  # other selections: an arm's name, a folder
     tokens: float = 0.0  # of each training; 0: TOKENS_PER_PARAMETER
     sequence: int = 512
     batch: int = 0
@@ -126,12 +134,14 @@ def validate(spec: StudySpec, means: Means) -> Reply:
     with joined(device.gpu) as group, ours(means.out, group.first):
         reading = Reading(spec.text_column, None, spec.group_by)
         made, subset = documents.subset(spec.subset, reading)
+        others = {name: documents.subset(uri, reading) for name, uri in spec.beside}
         raw = documents.pool(spec.raw, reading)
-        study = Study(spec, means, made, device, group)
+        beside = {name: other for name, (other, _) in others.items()}
+        study = Study(spec, means, made, beside, device, group)
         study.claim(raw)
         if means.mlflow and group.first:
             study.tracker = tracker(means.mlflow)
-        study.prepare(subset, raw)
+        study.prepare(subset, raw, {name: pool for name, (_, pool) in others.items()})
         found = study.trainings()
         document = results.compared(study, found)
         return results.reply(study, found, document)
@@ -148,7 +158,7 @@ def check(spec: StudySpec) -> None:
     """Whatever can be refused before a text is read."""
     from assay.scaling.proxy.train import TrainSpec
 
-    arming.checked(spec.arms)
+    arming.checked(spec.arms, [name for name, _ in spec.beside])
     if spec.seeds < 1:
         raise BadTraining(f"--seeds {spec.seeds}: at least one, and three for an interval")
     if not spec.sizes:
@@ -178,10 +188,13 @@ class Study:
     warnings: list[str]
     tracker: Any = None  # MLflow, where it is asked for
 
-    def __init__(self, spec: StudySpec, means: Means, made: Manifest, device: Any, group: Any):
-        self.spec, self.means, self.manifest = spec, means, made
+    def __init__(
+        self, spec: StudySpec, means: Means, made: Manifest, beside: Mapping[str, Manifest],
+        device: Any, group: Any,
+    ):  # fmt: skip
+        self.spec, self.means, self.manifest, self.beside = spec, means, made, beside
         self.device, self.group = device, group
-        self.arms = arming.checked(spec.arms)
+        self.arms = arming.checked(spec.arms, tuple(beside))
         self.questions = choices.read(Path(spec.choices)) if spec.choices else ()
         self.folder = means.out / "trainings"
         self.warnings = []
@@ -205,6 +218,8 @@ class Study:
             "target": [Path(uri).name for uri in self.spec.target],
             "tokenizer": vocabularies.identity(self.spec.tokenizer),
         }
+        if self.beside:
+            asked["beside"] = {name: one.digest for name, one in self.beside.items()}
         path = self.means.out / STUDY
         asked = json.loads(canonical(asked))
         if path.exists():
@@ -221,14 +236,14 @@ class Study:
             storage.write_bytes(str(path), json.dumps(asked, indent=1).encode())
         self.group.wait()
 
-    def prepare(self, subset: Pool, raw: Pool) -> None:
+    def prepare(self, subset: Pool, raw: Pool, beside: Mapping[str, Pool]) -> None:
         """The tokens, the texts of all arms, and a target that stands in none of them."""
         self.encoding = self._encoding(raw)
         most = max(self.tokens_of(size) for size in self.spec.sizes) * self.bytes_per_token(subset)
         if "cost" in self.arms:
             most *= 2
         seeds = range(self.spec.seeds)
-        self.texts = arming.texts(self.arms, seeds, subset, raw, most)
+        self.texts = arming.texts(self.arms, seeds, subset, raw, most, beside)
         self.target = self._target(Reading(self.spec.text_column), subset)
         self._warn_of_same_target()
 
@@ -291,7 +306,8 @@ class Study:
         """A target that the method has seen is no held-out target."""
         known = {
             shard["hash"]
-            for target in self.manifest.request["inputs"]["target"].values()
+            for one in (self.manifest, *self.beside.values())
+            for target in one.request["inputs"]["target"].values()
             for shard in target
         }
         for stored in storage.listing(self.spec.target):
