@@ -453,6 +453,7 @@ def test_ruled_out_documents_are_counted_apart(tmp_path, healthy):
 # Files -----------------------------------------------------------------------------------------
 
 SCHEMA = {
+    "appraisal",
     "directions",
     "format",
     "selection",
