@@ -1,6 +1,5 @@
 """What `influence` has learned, as scorers: distilled into n-grams, or the proxy itself."""
 
-from collections import Counter
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -16,7 +15,7 @@ from assay.scaling.influence.recipe import Recipe
 from assay.selectors.records import Batch, Floats
 from assay.selectors.sampling import LONGEST, beginnings
 from assay.selectors.stats import Features
-from assay.selectors.telling import Piece, most_telling
+from assay.selectors.telling import told_by_set
 
 EMPTY = -1e9  # score of a text that holds none: nothing speaks for it, so it comes last
 
@@ -66,15 +65,7 @@ class Distilled:
 
     def explain(self, batch: Batch) -> dict[str, Any]:
         """The n-grams that weigh most, and what each adds to the score; the rest holds the bias."""
-        f = self.features
-        text = batch.text.cast(pa.binary())[0].as_py()
-        listed = kernels.list_ngrams(text, f.definition, f.orders, f.buckets)
-        slots = {slot: ngram for ngram, _, slot in reversed(listed)}  # the first of each slot
-        times = Counter(slot for _, _, slot in listed)
-        share = 1 / np.sqrt(max(len(slots), 1))
-        table = self.ridge.table
-        pieces = [Piece(n, times[s], float(table[s] * share)) for s, n in slots.items()]
-        return most_telling(pieces, self.ridge.bias)
+        return told_by_set(batch.text, self.features, self.ridge.table, self.ridge.bias)
 
     def examine(self, batch: Batch) -> dict[str, Any]:
         """What gradients say of the document."""

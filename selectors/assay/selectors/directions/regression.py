@@ -20,7 +20,7 @@ from assay.selectors.directions.orthogonal import Scale
 from assay.selectors.errors import BadRequest
 from assay.selectors.records import Counts, Floats, Ids, Mask
 from assay.selectors.stats import Features
-from assay.selectors.telling import Piece, most_telling
+from assay.selectors.telling import told_by_set
 
 FEATURES = Features("fast", 2, 1 << 18)
 FOLDS = 5  # each document is foretold by a model of the other four fifths
@@ -84,7 +84,7 @@ class Rows:
 
     def times(self, weights: Floats) -> Floats:
         """The table times its transpose times weights (documents, columns)."""
-        return np.asarray(self.shared @ (self.turned @ weights) + self.alone[:, None] * weights)
+        return self.others(weights) + self.alone[:, None] * weights
 
     def others(self, weights: Floats) -> Floats:
         """The same without what a row has alone."""
@@ -151,18 +151,14 @@ def solve(rows: Rows, wanted: Floats, taken: Mask, penalty: float) -> Floats:
 # Learning ------------------------------------------------------------------------------------
 
 
-def _empty(*shape: int) -> Floats:
-    return np.zeros(shape)
-
-
 @dataclass
 class Weights:
     """What a ridge learned, to be written down: see `Ridge`."""
 
     penalty: float = 0.0
     ngrams: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    statistics: Floats = field(default_factory=lambda: _empty(0, 0))
-    held: Floats = field(default_factory=lambda: _empty(0, 0))  # of each document by the others
+    statistics: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    held: Floats = field(default_factory=lambda: np.zeros((0, 0)))  # of each document by the others
 
     @property
     def ridge(self) -> Ridge:
@@ -289,12 +285,6 @@ class Regression:
 
     def explain(self, text: bytes, column: int) -> dict[str, Any]:
         """The n-grams that weigh most in the ridge's part, and what each adds."""
-        f = FEATURES
-        listed = kernels.list_ngrams(text, f.definition, f.orders, f.buckets)
-        slots = {slot: ngram for ngram, _, slot in reversed(listed)}
-        share = 1 / np.sqrt(max(len(slots), 1))
-        weights = self.ridge.ngrams[:, column]
-        pieces = [Piece(n, 1, float(weights[s] * share)) for s, n in slots.items()]
-        table = statistics(pa.array([text], pa.large_binary()), self.scales)
-        other = float(table[0] @ self.ridge.statistics[:, column])
-        return most_telling(pieces, other)
+        one = pa.array([text], pa.binary())
+        other = float(statistics(one, self.scales)[0] @ self.ridge.statistics[:, column])
+        return told_by_set(one, FEATURES, self.ridge.ngrams[:, column], other)

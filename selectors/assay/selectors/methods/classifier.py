@@ -7,7 +7,6 @@ sample of either side: the corpus is read once, however many rounds the fit take
 features and this strength of the penalty: docs/classifier-lm.md.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -23,7 +22,7 @@ from assay.selectors.records import Batch, Floats
 from assay.selectors.sampling import Sample, both_sides
 from assay.selectors.selector import Fold, Rule
 from assay.selectors.stats import Features
-from assay.selectors.telling import Piece, most_telling
+from assay.selectors.telling import told_by_set
 
 ROUNDS = 20  # over the examples; measured: what comes later changes no ranking (docs)
 TOLERANCE = 0.03  # a round that moves no multiplier by more than 3 % of its cost is the last
@@ -102,11 +101,4 @@ class LogOdds:
 
     def explain(self, batch: Batch) -> dict[str, Any]:
         """The n-grams that weigh most, and what each adds to the score; the rest holds the bias."""
-        f = self.features
-        text = batch.text.cast(pa.binary())[0].as_py()
-        listed = kernels.list_ngrams(text, f.definition, f.orders, f.buckets)
-        slots = {slot: ngram for ngram, _, slot in reversed(listed)}  # the first of each slot
-        times = Counter(slot for _, _, slot in listed)
-        share = 1 / np.sqrt(max(len(slots), 1))
-        pieces = [Piece(n, times[s], float(self.table[s] * share)) for s, n in slots.items()]
-        return most_telling(pieces, self.bias)
+        return told_by_set(batch.text, self.features, self.table, self.bias)
