@@ -20,11 +20,12 @@ from assay.selectors.folding import Folding
 from assay.selectors.methods.dsir import Dsir
 from assay.selectors.methods.uniform import Same, Uniform
 from assay.selectors.progress import Silence
+from assay.selectors.ranks import spearman
 from assay.selectors.records import Batch, best
 from assay.selectors.report import alarms
 from assay.selectors.report.divergence import BUCKETS, coarse, divergences, folded
 from assay.selectors.report.files import write_report
-from assay.selectors.report.findings import find, spearman
+from assay.selectors.report.findings import find
 from assay.selectors.report.groups import Groups
 from assay.selectors.report.leaks import Leaks, Passages
 from assay.selectors.report.outcome import Outcome

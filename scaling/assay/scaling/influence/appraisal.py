@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import rankdata
 
-from assay.scaling.influence.distil import Ridge, correlation
+from assay.scaling.influence.distil import Ridge
+from assay.selectors.ranks import spearman
 from assay.selectors.records import Floats
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ def appraised(aside: "Aside", score: Floats, ridge: Ridge | None, documents: int
         "drawn_by_chance": int(some.sum()),
         "share_of_bytes_looked_at": rounded(seen.looked_at),
         "checkpoints_agree": rounded(seen.spread),
-        "score_and_length": rounded(correlation(score[some], seen.bytes[some])),
-        "score_and_loss": rounded(correlation(score[some], seen.loss[some])),
+        "score_and_length": rounded(spearman(score[some], seen.bytes[some]) or 0.0),
+        "score_and_loss": rounded(spearman(score[some], seen.loss[some]) or 0.0),
         "target_beats_corpus": rounded(beats(seen.check, seen.influence[some])),
         "held_out_spearman": None if ridge is None else rounded(ridge.spearman),
         "proxy": {

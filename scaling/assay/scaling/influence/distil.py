@@ -14,9 +14,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import lsqr
-from scipy.stats import norm, rankdata, spearmanr
+from scipy.stats import norm, rankdata
 
 from assay.native import kernels
+from assay.selectors.ranks import spearman
 from assay.selectors.records import Floats, Mask
 from assay.selectors.stats import Features
 
@@ -105,7 +106,7 @@ class Rows:
     def ranking(self, learn: Mask, test: Mask, wanted: Floats, penalty: float) -> float:
         """Spearman's correlation on documents that were not learned from."""
         found = self.matrix[test] @ self.fit(learn, wanted, penalty)
-        return correlation(np.asarray(found), wanted[test])
+        return spearman(np.asarray(found), wanted[test]) or 0.0
 
 
 def nearness(target: pa.Array, raw: pa.Array, features: Features) -> Floats:
@@ -117,13 +118,6 @@ def nearness(target: pa.Array, raw: pa.Array, features: Features) -> Floats:
     weights = np.sqrt(share)
     found = rows.solved(diags(weights) @ rows.matrix, weights * wanted, NEAR_PENALTY)
     return np.asarray(rows.matrix[len(target) :] @ found, np.float64)
-
-
-def correlation(x: Floats, y: Floats) -> float:
-    """Spearman's; 0 where either is the same everywhere."""
-    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return 0.0
-    return float(spearmanr(x, y).statistic)
 
 
 def standard(values: Floats, among: Floats) -> Floats:

@@ -20,7 +20,6 @@ from torch import Tensor
 from torch.func import functional_call, jvp, vjp
 
 from assay.scaling.influence.directional import jvp_losses
-from assay.scaling.influence.distil import correlation
 from assay.scaling.influence.errors import NotFinite
 from assay.scaling.influence.gradients import (
     Batch,
@@ -60,6 +59,7 @@ from assay.scaling.proxy.model import Decoder
 from assay.scaling.proxy.needs import Device
 from assay.scaling.proxy.tokens import BYTES, Packed, joined
 from assay.scaling.proxy.train import Place, Trainer, explained
+from assay.selectors.ranks import spearman
 from assay.selectors.records import Counts, Floats
 
 if TYPE_CHECKING:
@@ -393,7 +393,8 @@ def check_weights(influence: Floats) -> None:
 def agreement(influence: Floats) -> float:
     """Mean rank correlation between checkpoints; 1 where there is one."""
     pairs = [
-        correlation(influence[a], influence[b]) for a, b in combinations(range(len(influence)), 2)
+        spearman(influence[a], influence[b]) or 0.0
+        for a, b in combinations(range(len(influence)), 2)
     ]
     return float(np.mean(pairs)) if pairs else 1.0
 

@@ -12,9 +12,9 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
-from scipy.stats import rankdata
 
 from assay.selectors.directions import encoder, regression
+from assay.selectors.ranks import spearman
 from assay.selectors.records import Batch, Floats, Ids
 from assay.selectors.sampling import Sample
 from assay.selectors.selector import Fold, remembered
@@ -176,10 +176,8 @@ def _trust(names: Sequence[str], held: Floats, wanted: Floats) -> tuple[Trust, .
 
 def judged(name: str, foretold: Floats, wanted: Floats) -> Trust:
     """Spearman's rank correlation, and how much of either tenth is found."""
-    a, b = rankdata(foretold), rankdata(wanted)
-    spread = float(a.std() * b.std())
-    spearman = float(np.mean((a - a.mean()) * (b - b.mean())) / spread) if spread else 0.0
-    return Trust(name, spearman, _found(foretold, wanted), _found(-foretold, -wanted))
+    correlation = spearman(foretold, wanted) or 0.0
+    return Trust(name, correlation, _found(foretold, wanted), _found(-foretold, -wanted))
 
 
 def _found(foretold: Floats, wanted: Floats) -> float:

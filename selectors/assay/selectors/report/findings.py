@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from assay.selectors.examples import SHOWN
+from assay.selectors.ranks import spearman
 from assay.selectors.records import Counts, Floats
 from assay.selectors.report.divergence import coarse, divergence
 from assay.selectors.report.groups import Groups
@@ -161,6 +161,7 @@ def _lengths(survey: Survey, passages: Mapping[str, Passages]) -> dict[str, Any]
     finite = np.isfinite(sample.score)
     counts = dict(zip(SIDES, survey.lengths[:, bins].tolist(), strict=True))
     means = _means(survey.totals)
+    correlation = spearman(sample.score[finite], sample.tokens[finite])
     target = sum(some.documents for some in passages.values())
     if target:
         means["target"] = rounded(sum(some.tokens for some in passages.values()) / target)
@@ -169,7 +170,7 @@ def _lengths(survey: Survey, passages: Mapping[str, Passages]) -> dict[str, Any]
         "edges": LENGTH_EDGES[bins.start : bins.stop + 1].tolist(),
         **counts,
         "mean": means,
-        "rank_correlation": spearman(sample.score[finite], sample.tokens[finite]),
+        "rank_correlation": None if correlation is None else rounded(correlation),
         "sample": int(finite.sum()),
     }
 
@@ -179,21 +180,6 @@ def _means(totals: Counts) -> dict[str, float | None]:
     return {
         side: rounded(int(row[2]) / int(row[0])) if row[0] else None for side, row in rows.items()
     }
-
-
-def spearman(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float | None:
-    """The correlation of the ranks, ties at their mean; none where either is constant."""
-    if len(one) < 3:
-        return None
-    x, y = (ranks - ranks.mean() for ranks in (_ranks(one), _ranks(other)))
-    scale = float(np.sqrt((x @ x) * (y @ y)))
-    return rounded(float(x @ y) / scale) if scale else None
-
-
-def _ranks(values: npt.NDArray[Any]) -> Floats:
-    _, place, times = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(times)
-    return np.asarray((last - (times - 1) / 2)[place], np.float64)
 
 
 def _groups(outcome: Outcome, survey: Survey, groups: Groups) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from assay.scaling.influence.sequences.reading import (
     read_prompts,
     read_sequences,
 )
-from assay.scaling.influence.sequences.scores import InfluenceSpec
+from assay.scaling.influence.sequences.scores import InfluenceSpec, correlation
 from assay.scaling.influence.sequences.surrogate import TrainSpec
 from assay.scaling.proxy import ladder
 from assay.scaling.proxy.tokens import BYTES
@@ -241,12 +241,6 @@ def effort_notes(hard: effort.Effort, prompts: Prompts) -> Document:
             "correlation_with_answer_bytes": rounded(correlation(hard.scores, length)),
         }
     }
-
-
-def correlation(one: Floats, other: Floats) -> float:
-    if not (len(one) > 1 and one.std() > 0 and other.std() > 0):
-        return float("nan")
-    return float(np.corrcoef(one, other)[0, 1])
 
 
 def choose(spec: PruneSpec, found: Scored) -> npt.NDArray[np.int64]:

@@ -69,9 +69,14 @@ class Influence:
 
     @property
     def agreement(self) -> float:
-        if not (self.scores.std() > 0 and self.plain.std() > 0):
-            return float("nan")
-        return float(np.corrcoef(self.scores, self.plain)[0, 1])
+        return correlation(self.scores, self.plain)
+
+
+def correlation(one: Floats, other: Floats) -> float:
+    """Pearson's; NaN where either side is constant."""
+    if not (len(one) > 1 and one.std() > 0 and other.std() > 0):
+        return float("nan")
+    return float(np.corrcoef(one, other)[0, 1])
 
 
 def influence(
