@@ -124,6 +124,11 @@ class Axes:
     def explained(self) -> Floats:
         return np.asarray(self.variances / self.variances.sum())
 
+    @property
+    def weights(self) -> Floats:
+        """(d, k): what a standardised column adds along each direction."""
+        return np.asarray(self.vectors / np.sqrt(self.variances[: self.vectors.shape[1]]))
+
     def standard(self, columns: Floats) -> Floats:
         """(documents, d), mean 0 and variance 1; a NaN becomes the mean."""
         z = (columns - self.mean) / self.deviation
@@ -131,8 +136,7 @@ class Axes:
 
     def project(self, columns: Floats) -> Floats:
         """(documents, k), each of variance 1."""
-        weights = self.vectors / np.sqrt(self.variances[: self.vectors.shape[1]])
-        return self.standard(columns) @ weights
+        return self.standard(columns) @ self.weights
 
 
 def axes(moments: Moments) -> Axes:

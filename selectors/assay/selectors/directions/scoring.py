@@ -50,7 +50,7 @@ def made(
     if asked.along == "average":
         mean = y.mean(axis=1, keepdims=True)
         deviation = float(mean.std()) or 1.0
-        weights = (axes.vectors / np.sqrt(axes.variances[: axes.vectors.shape[1]])).mean(axis=1)
+        weights = axes.weights.mean(axis=1)
         one = Axes(axes.mean, axes.deviation, (weights / deviation)[:, None], np.ones(1))
         axes, contrast, names = one, [False], ["average"]
         y = axes.project(source.sample)
@@ -90,7 +90,12 @@ def made(
 
 def mean_score(z: Floats, polarity: Floats) -> Floats:
     """The mean of standardised columns, each the better way round."""
-    return np.asarray(z @ polarity / max(np.abs(polarity).sum(), 1.0))
+    return np.asarray(z @ mean_weights(polarity))
+
+
+def mean_weights(polarity: Floats) -> Floats:
+    """(columns,): what each standardised column adds to the mean score."""
+    return np.asarray(polarity / max(np.abs(polarity).sum(), 1.0))
 
 
 def clustered(z: Floats, clusters: int, seed: int) -> Floats:
@@ -224,9 +229,8 @@ class Directions:
     def _weights(self) -> Floats:
         """(columns, directions): what a standardised column adds along each."""
         if self.centres is not None:
-            mean = self.polarity / max(np.abs(self.polarity).sum(), 1.0)
-            return np.tile(mean[:, None], len(self.centres))
-        return self.axes.vectors / np.sqrt(self.axes.variances[: self.axes.vectors.shape[1]])
+            return np.tile(mean_weights(self.polarity)[:, None], len(self.centres))
+        return self.axes.weights
 
     def _explain_learned(self, learned: foretelling.Learned, batch: Batch) -> dict[str, Any]:
         """Where the document stands in each tail, and the n-grams that put it there."""
