@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -203,36 +202,3 @@ def test_without_torch_it_is_said_how_to_get_it(monkeypatch):
     monkeypatch.setattr(needs, "find_spec", lambda name: None)
     with pytest.raises(BadTraining.__mro__[1], match=r"assay\[proxy\]"):
         needs.torch()
-
-
-# Several processes ---------------------------------------------------------------------
-
-PAIR = """
-import sys
-sys.path[:0] = [{here!r}]
-import torch
-torch.set_num_threads(1)
-from test_train import Place, Trainer, TrainSpec, pack, needs, texts, finished
-from assay.scaling.proxy.group import joined
-with joined(False) as group:
-    spec = TrainSpec("100K", 1500, sequence=32, batch=4, micro_batch=1)
-    trainer = Trainer(spec, pack(texts(100)), Place(needs.device("cpu"), group=group))
-    trainer.run()
-    if group.first:
-        assert group.size == 2
-        print("[" + ",".join(str(row["loss"]) for row in trainer.log.steps) + "]")
-"""
-
-
-def test_two_processes_train_as_one_does(tmp_path):
-    script = tmp_path / "pair.py"
-    script.write_text(PAIR.format(here=str(Path(__file__).parent)))
-    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    words += ["--standalone", str(script)]
-    begun = time.monotonic()
-    done = subprocess.run(words, capture_output=True, text=True, timeout=200, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    spec = TrainSpec("100K", 1500, sequence=32, batch=4)
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert np.allclose(told, losses(spec), atol=5e-4)
-    assert time.monotonic() - begun < 200

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -124,6 +126,21 @@ def test_a_finished_study_trains_nothing_again_and_its_rows_are_runs(made, tmp_p
         assert validated(made, out, "of-sums", *words) == 75  # another process trains here
 
 
+@pytest.mark.slow
+def test_a_study_by_two_processes_says_what_one_says(made, tmp_path):
+    words = ("--arms", "uniform", "--seeds", "1", "--activation-sparsity")
+    assert validated(made, tmp_path / "one", "of-sums", *words) == 0
+    asked = ["validate", "--subset", made / "of-sums", "--raw", made / "raw", *QUICK, *words]
+    asked += ["--target", made / "sums-test", "--out", tmp_path / "two", "--shard"]
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    words = [str(word) for word in [*start, "-m", "assay.api", *asked]]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=250, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (verdicts(tmp_path / name)["uniform"] for name in ("one", "two"))
+    assert two["gain"] == pytest.approx(one["gain"], abs=5e-3)
+    assert not list((tmp_path / "two").rglob("*.checkpoint"))
+
+
 def test_each_arm_has_the_learning_rate_that_is_best_on_other_documents(made, tmp_path, capsys):
     out = tmp_path / "tuned"
     words = ("--arms", "uniform", "--seeds", "1", "--tokens", "3000", "--json")
@@ -219,6 +236,7 @@ def test_what_cannot_be_carried_out_is_said_in_a_line(made, tmp_path, capsys):
     refused(3, "manifest", subset="nowhere")
     refused(2, "local folder", "--out", "s3://bucket/proof")
     refused(2, "one size has no trend", "--at-params", "1e9")
+    refused(2, "start several with torchrun", "--shard")
     (tmp_path / "bad.jsonl").write_text('{"prompt": "Why?", "choices": ["a"], "answer": 3}')
     refused(2, "none of 1 choices", "--choices", tmp_path / "bad.jsonl")
 

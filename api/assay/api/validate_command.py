@@ -71,6 +71,11 @@ from assay.scaling.proxy.ladder import LADDER
 @click.option("--at-tokens", default=0.0, help="Its tokens; 0: 20 per parameter.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--threads", default=0, help="Of torch; 0: its own choice.")
+@click.option(
+    "--shard",
+    is_flag=True,
+    help="With torchrun: each process holds a part of the model (FSDP2), not a copy of it.",
+)
 @click.option("--bf16/--fp32", default=None, help="By default bf16 on a GPU.")
 @click.option("--compile/--no-compile", "compiled", default=None, help="By default on a GPU.")
 @click.option("--hardware", default="H100", show_default=True, help=", ".join(TABLE))
@@ -86,24 +91,20 @@ def validate(
     assay validate --subset kept --raw 'pool/*.parquet' --target held-out.parquet \\
         --sizes 1M,4M --seeds 3 --group-by domain --out proof
     """
-    from assay.scaling.proxy.validate import Means, StudySpec
+    from assay.scaling.proxy.validate import TITLE, Means, StudySpec
     from assay.scaling.proxy.validate import validate as carry_out
 
-    own = ("device", "threads", "micro_batch", "bf16", "mlflow", "hardware", "dollars_per_hour")
+    own = ("device", "threads", "micro_batch", "shard", "bf16", "mlflow")
     means = {name: given.pop(name) for name in own}
     machine = {"gpus": 1, "mfu": USUAL_MFU, "pue": USUAL_PUE}
-    rates = rates_of(
-        {"hardware": means.pop("hardware"), "dollars_per_hour": means.pop("dollars_per_hour")}
-        | machine
-    )
+    rates = rates_of({n: given.pop(n) for n in ("hardware", "dollars_per_hour")} | machine)
     for name in ("sizes", "arms"):
         given[name] = tuple(given[name].split(","))
     given["beside"] = tuple(named(word) for word in given["beside"])
     factors = tuple(factor(word) for word in given.pop("learning_rates").split(","))
     spec = StudySpec(subset=subset, learning_rates=factors, **given)
     reply = carry_out(spec, Means(out=out, rates=rates, compile=compiled, tell=tell, **means))
-    lead = f"{subset} against {', '.join(spec.arms)}; models of {', '.join(spec.sizes)}"
-    finish(reply, as_document, out, "Is the subset worth it?", lead)
+    finish(reply, as_document, out, TITLE, spec.words)
 
 
 def named(word: str) -> tuple[str, str]:

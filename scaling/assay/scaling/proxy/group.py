@@ -25,6 +25,14 @@ class Group:
             distributed.all_reduce(value)
         return value
 
+    def agreed(self, word: bool) -> bool:
+        """The first process's word."""
+        if self.size == 1:
+            return word
+        said = [word]
+        distributed.broadcast_object_list(said, src=0)
+        return said[0]
+
     def wait(self) -> None:
         if self.size > 1:
             distributed.barrier()

@@ -96,10 +96,11 @@ def free_memory() -> float:
     return min(found)
 
 
-def memory_of(shape: Shape, sequences: int) -> float:
+def memory_of(shape: Shape, sequences: int, parts: int = 1) -> float:
     """Bytes of a training with so many sequences at once, in single precision; half as much of
-    them in bf16. Kept per token and layer: about 16 widths and 5 feed-forwards, counted from
-    the graph; the logits twice, or of a large vocabulary a part at a time."""
+    them in bf16. So many processes share weights, gradients and moments. Kept per token and layer:
+    about 16 widths and 5 feed-forwards, counted from the graph; the logits twice, or of a large
+    vocabulary a part at a time."""
     tokens = sequences * shape.sequence
     layer = 16 * shape.width + 5 * shape.feedforward
     logits = 3 * tokens * shape.vocabulary
@@ -107,12 +108,12 @@ def memory_of(shape: Shape, sequences: int) -> float:
         logits = 3 * min(LOGITS, tokens * shape.vocabulary)
     activations = FLOAT * (tokens * shape.layers * layer + logits)
     mask = FLOAT * sequences * shape.sequence**2
-    return STATES * count(shape).total + activations + mask
+    return STATES * count(shape).total / parts + activations + mask
 
 
-def check_memory(shape: Shape, sequences: int, where: Device, size: str) -> None:
+def check_memory(shape: Shape, sequences: int, where: Device, size: str, parts: int = 1) -> None:
     """Before hours are spent."""
-    need = memory_of(shape, sequences) + (0 if where.gpu else SPARE)
+    need = memory_of(shape, sequences, parts) + (0 if where.gpu else SPARE)
     if need > where.memory:
         raise TooLittleMemory(
             f"the {size} model with {sequences} sequences of {shape.sequence} at once needs about"

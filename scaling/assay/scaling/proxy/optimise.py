@@ -14,6 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from assay.scaling.proxy.holding import WHOLE, Whole
 from assay.scaling.proxy.model import Decoder
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024; torch's defaults
@@ -27,29 +28,37 @@ WARMUP, DECAY = 0.05, 0.3  # shares of the steps; Haegele et al. 2024, arXiv 240
 class Muon(torch.optim.Optimizer):
     """Momentum, orthogonalised: p -= lr sqrt(max(1, rows / columns)) NS(momentum)."""
 
-    def __init__(self, params: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float,
+        weight_decay: float,
+        held: Whole = WHOLE,
+    ) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+        self.held = held
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             for alike in by_shape(group["params"]):
-                updates = orthogonal(torch.stack(self.momenta(alike)))
-                weights: list[Tensor] = list(alike)
                 rows, columns = alike[0].shape
+                updates = self.held.changed(self.momenta(alike), rows, orthogonal)
+                weights = [self.held.local(parameter) for parameter in alike]
                 step = group["lr"] * max(1.0, rows / columns) ** 0.5
                 if group["weight_decay"]:
                     torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-                moves = updates.to(weights[0].dtype).unbind()
+                moves = [update.to(weights[0].dtype) for update in updates]
                 torch._foreach_add_(weights, moves, alpha=-step)
 
     def momenta(self, alike: list[nn.Parameter]) -> list[Tensor]:
-        """Nesterov's: the gradients, each moved towards its running mean."""
-        gradients = [cast(Tensor, parameter.grad) for parameter in alike]
-        for parameter, gradient in zip(alike, gradients, strict=True):
+        """Nesterov's: the gradients, each moved towards its running mean. Local rows."""
+        found = [cast(Tensor, parameter.grad) for parameter in alike]
+        for parameter, gradient in zip(alike, found, strict=True):
             if "momentum_buffer" not in self.state[parameter]:
                 self.state[parameter]["momentum_buffer"] = torch.zeros_like(gradient)
-        running = [self.state[parameter]["momentum_buffer"] for parameter in alike]
+        gradients = [self.held.local(gradient) for gradient in found]
+        running = [self.held.local(self.state[p]["momentum_buffer"]) for p in alike]
         torch._foreach_lerp_(running, gradients, 1 - MOMENTUM)
         return list(torch._foreach_lerp(gradients, running, MOMENTUM))
 
@@ -79,16 +88,19 @@ def orthogonal(matrices: Tensor) -> Tensor:
 class Optimisers:
     """Both optimisers as one. `learning_rate` is Muon's peak."""
 
-    def __init__(self, model: Decoder, learning_rate: float, weight_decay: float) -> None:
+    def __init__(
+        self, model: Decoder, learning_rate: float, weight_decay: float, held: Whole = WHOLE
+    ) -> None:
         hidden = [p for block in model.blocks for _, p in block.matrices()]  # type: ignore
         known = {id(p) for p in hidden}
         rest = [p for p in model.parameters() if id(p) not in known]
         adam = ADAM_SHARE * learning_rate
         self.peaks = (learning_rate, adam)
         self.each: tuple[torch.optim.Optimizer, ...] = (
-            Muon(hidden, learning_rate, weight_decay),
+            Muon(hidden, learning_rate, weight_decay, held),
             torch.optim.AdamW(rest, adam, BETAS, 1e-10, 0.0, fused=True),
         )
+        self.held = held
 
     def step(self, share: float) -> None:
         """One step at this share of the peak learning rates."""
@@ -99,11 +111,12 @@ class Optimisers:
             optimiser.zero_grad(set_to_none=True)
 
     def state(self) -> list[dict[str, Any]]:
-        return [optimiser.state_dict() for optimiser in self.each]
+        """As one process would have it."""
+        return [self.held.gathered(optimiser.state_dict()) for optimiser in self.each]
 
     def load(self, states: Iterable[Mapping[str, Any]]) -> None:
         for optimiser, state in zip(self.each, states, strict=True):
-            optimiser.load_state_dict(dict(state))
+            self.held.load_moments(optimiser, state)
 
 
 def schedule(step: int, steps: int) -> float:

@@ -25,11 +25,12 @@ from assay.scaling.proxy import ladder, needs
 from assay.scaling.proxy.attention import sight
 from assay.scaling.proxy.errors import BadTraining, Diverged, OtherStudy, TooLittleMemory
 from assay.scaling.proxy.group import ALONE, Group
+from assay.scaling.proxy.holding import WHOLE, Whole
 from assay.scaling.proxy.losses import Objective
 from assay.scaling.proxy.model import Decoder
 from assay.scaling.proxy.needs import Device
 from assay.scaling.proxy.optimise import Optimisers, schedule
-from assay.scaling.proxy.tokens import IGNORED, Packed, Stream
+from assay.scaling.proxy.tokens import IGNORED, Packed, Stream, Tokens
 
 # Of Muon, for the 1M model. Not tuned: .04 was better in two short trials of it.
 LEARNING_RATE = 0.02
@@ -76,6 +77,12 @@ class Place:
     checkpoint: Path | None = None
     save_seconds: float = SAVE_SECONDS
     group: Group = ALONE
+    shard: bool = False  # each process of the group holds a part of the model, not a copy
+
+    @property
+    def parts(self) -> int:
+        """In how many parts the model is."""
+        return self.group.size if self.shard else 1
 
 
 @dataclass
@@ -106,15 +113,15 @@ class Trainer:
         self.stream = Stream(packed, spec.seed)
         self.stream.check(self.batch, spec.sequence, "the text")
         self.micro = self._micro_batch()
-        needs.check_memory(self.shape, self.micro, place.device, spec.size)
+        needs.check_memory(self.shape, self.micro, place.device, spec.size, place.parts)
         self.where = torch.device(place.device.kind)
         generator = torch.Generator().manual_seed(spec.seed)
-        self.model = Decoder(self.shape, generator).to(self.where)
-        self.optimisers = Optimisers(self.model, spec.learning_rate, spec.weight_decay)
+        self.model = Decoder(self.shape, generator)
+        self.held, self._net = self._placed()
+        self.optimisers = Optimisers(self.model, spec.learning_rate, spec.weight_decay, self.held)
         self.step = 0
         self.log = Log()
         self._pending: list[Tensor] = []
-        self._net = self._wrapped()
 
     def run(self, watch: Watch = unwatched) -> Log:
         """Train from where it stands to the end; `watch` may evaluate after any step."""
@@ -129,7 +136,7 @@ class Trainer:
             self.log.seconds += time.perf_counter() - begun
             if (found := watch(self.model, self.step)) is not None:
                 self.log.evaluations.append({"step": self.step, **found})
-            if time.monotonic() - saved >= self.place.save_seconds:
+            if self._due(time.monotonic() - saved):
                 self.save()
                 saved = time.monotonic()
         return self.log
@@ -139,8 +146,7 @@ class Trainer:
         group = self.place.group
         inputs, targets = self.stream.batch(self.step, self.batch, self.spec.sequence)
         counted = max(1, int((targets != IGNORED).sum()))
-        mine = slice(group.rank, None, group.size)
-        inputs, targets = inputs[mine], targets[mine]
+        inputs, targets = self._mine(inputs, targets)
         total = torch.zeros((), device=self.where)
         parts = range(0, len(inputs), self.micro)
         for first in parts:
@@ -152,6 +158,19 @@ class Trainer:
             total += lost.detach()
         self.optimisers.step(schedule(self.step, self.steps))
         return group.total(total)
+
+    def _mine(self, inputs: Tokens, targets: Tokens) -> tuple[Tokens, Tokens]:
+        """This process's sequences. Parts of one model are called equally often on every process,
+        so there one that has fewer gets sequences of which nothing is predicted."""
+        group = self.place.group
+        some = slice(group.rank, None, group.size)
+        inputs, targets = inputs[some], targets[some]
+        most = -(-self.batch // group.size) if self.place.parts > 1 else len(inputs)
+        lacking = ((0, most - len(inputs)), (0, 0))
+        return (
+            np.pad(inputs, lacking, constant_values=self.begin),
+            np.pad(targets, lacking, constant_values=IGNORED),
+        )
 
     def loss(self, inputs: Any, targets: Any) -> Tensor:
         """Nats, summed over the targets."""
@@ -166,17 +185,19 @@ class Trainer:
 
     def save(self) -> None:
         """The checkpoint, in place of an older one; nobody ever sees half of it."""
-        path = self.place.checkpoint
+        path, first = self.place.checkpoint, self.place.group.first
         self._look()
-        if path is None or not self.place.group.first:
+        if path is None or not (first or self.place.parts > 1):
             return
         state = {
             "spec": repr(self.spec),
-            "model": self.model.state_dict(),
+            "model": self.held.weights(self.model),
             "optimisers": self.optimisers.state(),
             "step": self.step,
             "log": vars(self.log),
         }
+        if not first:
+            return
         beside = path.with_suffix(".writing")
         torch.save(state, beside)
         with open(beside, "rb") as written:
@@ -193,7 +214,7 @@ class Trainer:
                 f"{path}: the checkpoint of another training ({state['spec']}, asked is"
                 f" {self.spec!r}): give another --out, or delete it"
             )
-        self.model.load_state_dict(state["model"])
+        self.held.load_weights(self.model, state["model"])
         self.optimisers.load(state["optimisers"])
         self.step = state["step"]
         self.log = Log(**state["log"])
@@ -232,16 +253,33 @@ class Trainer:
             )
         return self.spec.micro_batch or -(-self.batch // group.size)
 
-    def _wrapped(self) -> Any:
+    def _placed(self) -> tuple[Whole, Any]:
+        """The model, or this process's part, goes to its device: how it is held, and what its
+        loss is called by."""
         net: Any = Objective(self.model)
+        if self.place.parts > 1:
+            from assay.scaling.proxy.sharding import Parts  # a second to import
+
+            parts = Parts(self.model, self.where.type, self.place.parts, self.spec.compile)
+            return parts, net
+        net.to(self.where)
         if self.place.group.size > 1:
             net = DistributedDataParallel(net)
-        return torch.compile(net) if self.spec.compile else net
+        return WHOLE, torch.compile(net) if self.spec.compile else net
 
     def _held_back(self, last: bool) -> Any:
         """Gradients travel once for each batch."""
+        if self.place.parts > 1:
+            self.model.set_requires_gradient_sync(last)  # type: ignore[operator]
         held = isinstance(self._net, DistributedDataParallel) and not last
         return self._net.no_sync() if held else nullcontext()
+
+    def _due(self, since: float) -> bool:
+        """Whether to save. What all have to do together is decided by one."""
+        due = self.place.checkpoint is not None and since >= self.place.save_seconds
+        if self.place.parts == 1:
+            return due
+        return self.step % EVERY == 0 and self.place.group.agreed(due)
 
 
 def flops(spec: TrainSpec, vocabulary: int) -> float:

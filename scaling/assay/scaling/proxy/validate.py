@@ -35,7 +35,7 @@ from assay.selectors.shards import Reading
 
 if TYPE_CHECKING:  # torch is imported when a study begins, not before
     from assay.scaling.proxy.log import Record
-    from assay.scaling.proxy.train import TrainSpec
+    from assay.scaling.proxy.train import Trainer, TrainSpec
 
 TARGET_BYTES = 200_000  # of target text that is evaluated on, unless asked otherwise
 PASSAGE = 2_000  # bytes; of a long document, only the passages that leak are left out
@@ -57,6 +57,8 @@ OTHERWISE = (
     "at_params",
     "at_tokens",
 )  # what no training hangs on
+
+TITLE = "Is the subset worth it?"  # of a report
 
 Pieces = list[tuple[bytes, int]]  # passages of the target, each with its document's number
 
@@ -89,6 +91,11 @@ class StudySpec:
     at_params: float = 0.0  # of the run that the subset is for; 0: not asked
     at_tokens: float = 0.0
 
+    @property
+    def words(self) -> str:
+        """What is compared, as the head of a report says it."""
+        return f"{self.subset} against {', '.join(self.arms)}; models of {', '.join(self.sizes)}"
+
 
 @dataclass(frozen=True)
 class Means:
@@ -98,6 +105,7 @@ class Means:
     device: str = "auto"
     threads: int = 0
     micro_batch: int = 0
+    shard: bool = False  # processes of one training hold a part of the model each
     bf16: bool | None = None  # None: on a GPU
     compile: bool | None = None
     save_seconds: float = 60.0
@@ -132,6 +140,11 @@ def validate(spec: StudySpec, means: Means) -> Reply:
         raise BadRequest(f"--out {means.out}: checkpoints need a local folder; copy it afterwards")
     storage.prepare(str(means.out))
     with joined(device.gpu) as group, ours(means.out, group.first):
+        if means.shard and group.size == 1:
+            raise BadTraining(
+                "--shard: there is one process, which holds the whole model; start several with"
+                " torchrun --nproc-per-node N -m assay.api validate ..."
+            )
         reading = Reading(spec.text_column, None, spec.group_by)
         made, subset = documents.subset(spec.subset, reading)
         others = {name: documents.subset(uri, reading) for name, uri in spec.beside}
@@ -376,12 +389,14 @@ class Study:
         return record
 
     def _train(self, name: str, arm: str, spec: "TrainSpec") -> None:
-        from assay.scaling.proxy import log, sparsity
-        from assay.scaling.proxy.evaluate import answered, surprise
+        from assay.scaling.proxy import log
+        from assay.scaling.proxy.evaluate import surprise
         from assay.scaling.proxy.train import Place, Trainer
 
         checkpoint = self.folder / f"{name}.checkpoint"
-        place = Place(self.device, checkpoint, self.means.save_seconds, self.group)
+        place = Place(
+            self.device, checkpoint, self.means.save_seconds, self.group, self.means.shard
+        )
         trainer = Trainer(spec, self.packed(arm, spec.seed), place)
         wanted = looks(trainer.steps)
 
@@ -397,25 +412,33 @@ class Study:
             return point
 
         kept = trainer.run(watch)
-        seen = surprise(trainer.model, self.target.final, trainer.where, spec.bf16)
         about: dict[str, Any] = {"arm": arm, "size": spec.size, "seed": spec.seed}
         about["unique_tokens"] = min(len(trainer.stream.packed.values), spec.tokens)
-        if self.target.tuning is not None:
-            tuned = surprise(trainer.model, self.target.tuning, trainer.where, spec.bf16)
-            about["tuning_bits_per_byte"] = tuned.bits_per_byte
-        if self.spec.activation_sparsity:
-            found = sparsity.measured(trainer.model, self.target.curve, trainer.where)
-            about["activation"] = asdict(found)
-        if self.questions:
-            about |= answered(
-                trainer.model, self.questions, self.encoding, trainer.where, spec.bf16
-            )
+        with trainer.held.together(trainer.model):
+            seen = surprise(trainer.model, self.target.final, trainer.where, spec.bf16)
+            about |= self._beside_the_loss(trainer)
         if self.group.first:
             if self._peak is None:
                 self._peak = log.peak_flops(self.device)
             trained = log.Trained(spec, self.encoding.vocabulary, kept, seen)
             log.write(self.folder, name, trained, self.device, self._peak, about)
             checkpoint.unlink(missing_ok=True)
+
+    def _beside_the_loss(self, trainer: "Trainer") -> dict[str, Any]:
+        """What else is asked of a model that is trained."""
+        from assay.scaling.proxy import sparsity
+        from assay.scaling.proxy.evaluate import answered, surprise
+
+        model, where, bf16 = trainer.model, trainer.where, trainer.spec.bf16
+        found: dict[str, Any] = {}
+        if self.target.tuning is not None:
+            tuned = surprise(model, self.target.tuning, where, bf16)
+            found["tuning_bits_per_byte"] = tuned.bits_per_byte
+        if self.spec.activation_sparsity:
+            found["activation"] = asdict(sparsity.measured(model, self.target.curve, where))
+        if self.questions:
+            found |= answered(model, self.questions, self.encoding, where, bf16)
+        return found
 
     def train_spec(
         self, arm: str, size: str, seed: int, factor: float, found: "Found"
