@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -13,6 +14,16 @@ from assay.jobs.errors import WorkerDied
 from assay.selectors.errors import Stopped
 
 LOOK = 0.1  # seconds between two looks at an order to stop
+
+
+@dataclass
+class Going:
+    """Work of one step that is going on in a process of its own, as a worker holds it."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def close(self) -> None: ...
+
 
 Work = Callable[..., Mapping[str, Any]]
 Heard = Callable[[Mapping[str, Any]], None]

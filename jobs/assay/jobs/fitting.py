@@ -2,9 +2,8 @@
 
 import json
 import tempfile
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,15 +12,6 @@ from assay.selectors import storage
 from assay.selectors.errors import BadRequest
 
 LARGEST = 200_000_000  # bytes of a table of runs
-
-
-@dataclass
-class Fitting:
-    """A fit that is going on, as a worker holds it."""
-
-    stop: threading.Event = field(default_factory=threading.Event)
-
-    def close(self) -> None: ...
 
 
 def fitted(request: Mapping[str, Any], roots: Roots) -> dict[str, Any]:

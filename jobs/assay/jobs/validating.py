@@ -4,39 +4,28 @@ What is finished and every checkpoint lie in the output folder, so whoever goes 
 kill, trains only what is left.
 """
 
-import json
-import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from assay.jobs.errors import Outside
+from assay.jobs.fitting import plain
 from assay.jobs.roots import Roots
 from assay.selectors import storage
 from assay.selectors.stores.places import place_of
 
 SAVED = 20.0  # seconds between checkpoints: what a kill costs at most
-TITLE = "Is the subset worth it?"
 WAYS = ("threads", "micro_batch")  # with what it is carried out; the rest is what is asked
 
 Told = Mapping[str, Any]
-
-
-@dataclass
-class Validating:
-    """A validation that is going on, as a worker holds it."""
-
-    stop: threading.Event = field(default_factory=threading.Event)
-
-    def close(self) -> None: ...
 
 
 def validated(
     request: Mapping[str, Any], roots: Roots, tell: Callable[[Told], None]
 ) -> dict[str, Any]:
     """The document of `assay validate`, for the request in a job's row; its files in `out`."""
-    from assay.scaling.proxy.validate import Means, StudySpec, validate
+    from assay.scaling.proxy.validate import TITLE, Means, StudySpec, validate
     from assay.scaling.reporting import written
 
     check(request, roots)
@@ -51,11 +40,9 @@ def validated(
     means = Means(out=folder, save_seconds=SAVED, point=tell, **ways)
     spec = StudySpec(**asked)
     reply = validate(spec, means)
-    lead = f"{spec.subset} against {', '.join(spec.arms)}; models of {', '.join(spec.sizes)}"
-    for name, content in written(reply, TITLE, lead).items():
+    for name, content in written(reply, TITLE, spec.words).items():
         storage.write_bytes(storage.join(str(folder), name), content)
-    found: dict[str, Any] = json.loads(json.dumps(reply.document))
-    return found
+    return plain(reply.document)
 
 
 def check(request: Mapping[str, Any], roots: Roots) -> None:

@@ -22,13 +22,13 @@ from dbos._error import DBOSMaxStepRetriesExceeded
 from sqlalchemy.exc import SQLAlchemyError
 
 from assay.jobs import problems, store
-from assay.jobs.apart import apart
+from assay.jobs.apart import Going, apart
 from assay.jobs.database import Database
-from assay.jobs.fitting import Fitting, fitted
+from assay.jobs.fitting import fitted
 from assay.jobs.models import Job
 from assay.jobs.roots import Roots
 from assay.jobs.selecting import EVERY, Selecting, Telling, spec_of
-from assay.jobs.validating import Validating, validated
+from assay.jobs.validating import validated
 from assay.selectors import selection as selections
 from assay.selectors.errors import Stopped, StorageError, TooManyBadRows
 from assay.selectors.manifest import Manifest
@@ -49,7 +49,7 @@ class Hands:
     worker: str
     roots: Roots
     workers: int
-    open: dict[tuple[str, int], Selecting | Fitting | Validating] = field(default_factory=dict)
+    open: dict[tuple[str, int], Selecting | Going] = field(default_factory=dict)
     told: dict[str, float] = field(default_factory=dict)
     leaving: threading.Event = field(default_factory=threading.Event)
     going: set[tuple[str, int]] = field(default_factory=set)  # what threads of ours are at
@@ -73,50 +73,41 @@ def register() -> None:
 
 
 def selection(job: str, attempt: int) -> str:
-    hands().going.add((job, attempt))
-    try:
-        return _selection(job, attempt)
-    except DBOSMaxStepRetriesExceeded as given_up:
-        return _fail(job, attempt, problems.document(_last(given_up)))
-    finally:
-        _let_go(job, attempt)
+    return _to_the_end(job, attempt, _selected)
 
 
-def _let_go(job: str, attempt: int) -> None:
-    if found := hands().open.pop((job, attempt), None):
-        found.close()
-    hands().going.discard((job, attempt))
+def fit(job: str, attempt: int) -> str:
+    return _to_the_end(job, attempt, study)
 
 
-def _selection(job: str, attempt: int) -> str:
+def validation(job: str, attempt: int) -> str:
+    return _to_the_end(job, attempt, proof)
+
+
+def _selected(job: str, attempt: int) -> Answer:
     plan = survey(job, attempt)
     if OVER in plan:
-        return _end(job, attempt, plan)
+        return plan
     done = {"units": 0, "bytes": 0, "rows": 0, "bad_rows": 0}
     for number, (_, size) in enumerate(plan["shards"]):
         scored = score(job, attempt, number, size, done)
         if OVER in scored:
-            return _end(job, attempt, scored)
+            return scored
         done = scored
-    return _end(job, attempt, finish(job, attempt))
+    return finish(job, attempt)
 
 
-def fit(job: str, attempt: int) -> str:
-    return _in_one_step(job, attempt, study)
-
-
-def validation(job: str, attempt: int) -> str:
-    return _in_one_step(job, attempt, proof)
-
-
-def _in_one_step(job: str, attempt: int, work: Callable[..., Answer]) -> str:
+def _to_the_end(job: str, attempt: int, work: Callable[..., Answer]) -> str:
+    """Do the steps of a job, and say in its row how it ended."""
     hands().going.add((job, attempt))
     try:
         return _end(job, attempt, work(job, attempt))
     except DBOSMaxStepRetriesExceeded as given_up:
         return _fail(job, attempt, problems.document(_last(given_up)))
     finally:
-        _let_go(job, attempt)
+        if found := hands().open.pop((job, attempt), None):
+            found.close()
+        hands().going.discard((job, attempt))
 
 
 def _last(given_up: DBOSMaxStepRetriesExceeded) -> BaseException:
@@ -254,7 +245,7 @@ def finish(row: Job) -> Answer:
 @step
 def study(row: Job) -> Answer:
     """Fit a law to runs."""
-    going = Fitting()
+    going = Going()
     hands().open[(row.id, row.attempt)] = going
     return _over(apart(fitted, (dict(row.request), hands().roots), going.stop))
 
@@ -262,7 +253,7 @@ def study(row: Job) -> Answer:
 @step
 def proof(row: Job) -> Answer:
     """Train small models on a subset and its controls; a worker that goes on finds what is done."""
-    going = Validating()
+    going = Going()
     hands().open[(row.id, row.attempt)] = going
 
     def heard(told: Mapping[str, Any]) -> None:

@@ -85,7 +85,7 @@ def checked(serving: Serving, who: Caller, asked: Mapping[str, Any]) -> Spec:
     """The spec, if it can be carried out and touches nothing but the storage roots."""
     values = _without_nothing(asked)
     values["target"] = _targets(serving, who, values.get("target") or {})
-    values["scores"] = {n: _run(serving, who, uri) for n, uri in values["scores"].items()}
+    values["scores"] = {n: earlier_run(serving, who, uri) for n, uri in values["scores"].items()}
     values["stages"] = [_without_nothing(stage) for stage in values["stages"]]
     wanted = spec.checked(spec.from_mapping(values, "the request"))
     serving.roots.check_output(wanted.out)
@@ -101,17 +101,18 @@ def _without_nothing(values: Mapping[str, Any]) -> dict[str, Any]:
 def _targets(serving: Serving, who: Caller, given: Any) -> dict[str, list[str]]:
     """URIs by name; a target that is kept here is written out."""
     named = given if isinstance(given, dict) else {"target": given} if given else {}
-    return {name: [u for uri in uris for u in _kept(serving, who, uri)]
+    return {name: [u for uri in uris for u in kept_target(serving, who, uri)]
             for name, uris in named.items()}  # fmt: skip
 
 
-def _kept(serving: Serving, who: Caller, uri: str) -> list[str]:
+def kept_target(serving: Serving, who: Caller, uri: str) -> list[str]:
+    """The addresses of a target, which may be named by its id."""
     if not uri.startswith("tgt_"):
         return [uri]
     return list(store.target_of(serving.database, who.owner, uri).uris)
 
 
-def _run(serving: Serving, who: Caller, uri: str) -> str:
+def earlier_run(serving: Serving, who: Caller, uri: str) -> str:
     """The folder of an earlier selection, which may be named by its id."""
     if not uri.startswith("sel_"):
         return uri

@@ -17,7 +17,7 @@ from assay.api.routes.common import (
     once_of,
     replayed,
 )
-from assay.api.routes.selections import finished
+from assay.api.routes.selections import earlier_run, kept_target
 from assay.api.serving import Serving
 from assay.api.shapes import JobDocument, NewValidation
 from assay.jobs import store
@@ -71,19 +71,8 @@ def submit(
 
 def named(serving: Serving, who: Caller, asked: dict[str, Any]) -> dict[str, Any]:
     """Ids of selections and targets, written out as addresses."""
-    subset = asked["subset"]
-    if subset.startswith("sel_"):
-        subset = finished(serving, who, subset).folder
-    kept = [
-        uri
-        for one in asked["target"]
-        for uri in (
-            store.target_of(serving.database, who.owner, one).uris
-            if one.startswith("tgt_")
-            else [one]
-        )
-    ]
-    return {**asked, "subset": subset, "target": kept}
+    target = [uri for one in asked["target"] for uri in kept_target(serving, who, one)]
+    return {**asked, "subset": earlier_run(serving, who, asked["subset"]), "target": target}
 
 
 @router.get(
