@@ -7,6 +7,7 @@
 
 #include <optional>
 
+#include "force_simd.hpp"
 #include "forest.hpp"
 #include "minhash.hpp"
 #include "linear.hpp"
@@ -680,20 +681,6 @@ void py_join_buckets(nb::object above, nb::object rank, nb::object entries) {
   if (!sound) tops.refuse("one that points outside");
 }
 
-std::string simd_name(Simd level) {
-  return level == Simd::avx512 ? "avx512" : level == Simd::avx2 ? "avx2" : "portable";
-}
-
-std::string py_force_simd(const std::string& name) {
-  std::string known;
-  for (Simd level : {Simd::portable, Simd::avx2, Simd::avx512}) {
-    if (level > best_simd()) break;
-    if (name == simd_name(level)) return simd_name(simd.exchange(level));
-    known += (known.empty() ? "'" : ", '") + simd_name(level) + "'";
-  }
-  throw nb::value_error(("this machine has " + known + ", not '" + name + "'").c_str());
-}
-
 }  // namespace
 }  // namespace assay
 
@@ -814,7 +801,5 @@ NB_MODULE(kernels, m) {
         "sorted in place; above is int64 (n,), where each document points to itself or to one of\n"
         "smaller (rank, number), and is changed in place.\n\n"
         "ValueError for other shapes, types or layouts, or documents that are not there.");
-  m.def(
-      "_force_simd", &py_force_simd, "name"_a,
-      "For tests: use \"portable\", \"avx2\" or \"avx512\" from now on; returns what was in use.");
+  add_force_simd(m);
 }

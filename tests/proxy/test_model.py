@@ -1,5 +1,6 @@
 """The model and its optimiser: what a token sees, what a step is, what a width changes."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ torch = pytest.importorskip("torch", reason="trainings need the extra 'proxy'")
 
 from assay.scaling.architecture import count
 from assay.scaling.proxy import attention, kernels, ladder, optimise
-from assay.scaling.proxy.model import Decoder, document_mask
+from assay.scaling.proxy.model import Decoder, document_mask, rotations, sight
 from assay.scaling.proxy.optimise import Muon, Optimisers, schedule
 
 WIDTHS = (64, 128, 256)
@@ -120,56 +121,79 @@ def test_adam_share_is_what_the_optimisers_use():
     assert both.peaks == (0.02, 0.02 * optimise.ADAM_SHARE)
 
 
-def test_derivatives_by_hand_are_those_of_the_plain_functions():
+def both_ways(function, *given):
+    """What a function of kernels.py gives, and its derivatives: by hand, and plain."""
+    for way in (nullcontext(), kernels.transformable()):
+        asked = [part.detach().clone().requires_grad_(True) for part in given]
+        modules = [None if part.ndim > 2 else linear(part) for part in asked]
+        with way:
+            out = function(*(a if m is None else m for a, m in zip(asked, modules, strict=True)))
+        out = out if isinstance(out, tuple) else (out,)
+        chance = torch.Generator().manual_seed(1)
+        pulls = [torch.randn(part.shape, generator=chance) for part in out]
+        sum((part * pull).sum() for part, pull in zip(out, pulls, strict=True)).backward()
+        slopes = [a.grad if m is None else m.weight.grad
+                  for a, m in zip(asked, modules, strict=True)]  # fmt: skip
+        yield [*(part.detach() for part in out), *slopes]
+
+
+def linear(weight):
+    found = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    found.weight.data = weight.detach().clone()
+    return found
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("width", [64, 128, 20])
+def test_derivatives_by_hand_are_those_of_the_plain_functions(width, threads, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     chance = torch.Generator().manual_seed(0)
-    x = torch.randn(3, 7, 2, 64, generator=chance)
-    turn = model().cosine[:7], model().sine[:7]
-    pull = torch.randn(3, 7, 2, 64, generator=chance)
-    for by_hand, plain in (
-        (kernels.normed, lambda x: torch.nn.functional.rms_norm(x, (64,), eps=1e-6)),
-        (lambda x: kernels.normed_and_turned(x, turn),
-         lambda x: kernels.turned(torch.nn.functional.rms_norm(x, (64,), eps=1e-6), turn)),
-    ):  # fmt: skip
-        found = []
-        for function in (by_hand, plain):
-            given = x.clone().requires_grad_(True)
-            out = function(given)
-            (out * pull).sum().backward()
-            found.append((out.detach(), given.grad))
-        assert torch.allclose(found[0][0], found[1][0], atol=1e-6)
-        assert torch.allclose(found[0][1], found[1][1], atol=1e-6)
+    head = width if width < 64 else 64
+    angles = rotations(700, head)
+
+    def random(*shape):
+        return torch.randn(*shape, generator=chance)
+
+    x, more = random(2, 700, width), random(2, 700, width)
+    square = [random(width, width) * width**-0.5 for _ in range(3)]
+    wide = [random(37, width) * width**-0.5 for _ in range(2)]
+    for function, arguments in (
+        (kernels.normed, [x]),
+        (kernels.added_and_normed, [x, more]),
+        (lambda *given: kernels.looked_up(*given, angles), [x, *square]),
+        (kernels.gated, [x, *wide]),
+    ):
+        for ours, plain in zip(*both_ways(function, *arguments), strict=True):
+            assert ours.shape == plain.shape
+            assert torch.allclose(ours, plain, atol=2e-5 * float(plain.abs().max())), function
 
 
-@pytest.mark.parametrize("length", [40, 128, 300])
-def test_attention_by_blocks_is_attention_under_the_mask(length, monkeypatch):
-    monkeypatch.setattr(attention, "BLOCK", 64)
+def test_kernels_by_hand_are_used_where_they_can_be():
+    net, tokens = model(), torch.zeros(1, 8, dtype=torch.long)
+    x = net.embedding(tokens)
+    assert not kernels.plain(x) and kernels.plain(x.bfloat16())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert kernels.plain(x)
+    with kernels.transformable():
+        assert kernels.plain(x)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("length", "head"), [(1, 64), (40, 16), (128, 64), (300, 20)])
+def test_attention_by_hand_is_attention_under_the_mask(length, head, threads, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     chance = np.random.default_rng(length)
     given = chance.integers(0, 256, (5, length))
     given[chance.random((5, length)) < 0.02] = 256
     given[0], given[1, :], given[2, 1:] = 7, 256, 7  # no beginning, only beginnings, one
     given = torch.from_numpy(given)
-    parts = [torch.from_numpy(chance.normal(0, 1, (5, length, 2, 16))).float() for _ in range(4)]
+    parts = [torch.from_numpy(chance.normal(0, 1, (5, length, 2, head))).float() for _ in range(4)]
     found = []
-    for seen in (attention.blocks(given, 256), document_mask(given, 256)):
+    for seen in (sight(given, 256), document_mask(given, 256)):
         asked = [part.clone().requires_grad_(True) for part in parts[:3]]
         out = attention.mixed(*asked, seen)
         (out * parts[3]).sum().backward()
         found.append([out, *(part.grad for part in asked)])
     for ours, plain in zip(*found, strict=True):
         assert torch.allclose(ours, plain, atol=2e-5)
-    whole = attention.whole(attention.blocks(given, 256), parts[0])
-    assert torch.equal(whole, document_mask(given, 256))
-
-
-def test_the_gate_by_hand_is_that_of_the_plain_functions(monkeypatch):
-    monkeypatch.setattr(kernels, "NEAR", 40)  # three rows at once, and two left over
-    chance = torch.Generator().manual_seed(0)
-    gate, up, pull = (torch.randn(2, 4, 12, generator=chance) for _ in range(3))
-    found = []
-    for function in (kernels.gated, lambda a, b: torch.nn.functional.silu(a) * b):
-        asked = [part.clone().requires_grad_(True) for part in (gate, up)]
-        out = function(*asked)
-        (out * pull).sum().backward()
-        found.append([out, *(part.grad for part in asked)])
-    for ours, plain in zip(*found, strict=True):
-        assert torch.allclose(ours, plain, atol=1e-6)
+    assert torch.equal(sight(given, 256).mask(), document_mask(given, 256))

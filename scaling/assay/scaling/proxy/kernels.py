@@ -1,5 +1,8 @@
-"""Norm, rotation, gate, with derivatives by hand: what torch does in some ten passes over memory
-takes four here, and small models on a CPU wait for memory. A GPU's compiler fuses the plain ones.
+"""What stands between a decoder's matrix products, with derivatives by hand for a CPU.
+
+Norms, rotations and gates wait for memory there; assay.native.layers passes over it once for each,
+where torch's operations do so some ten times. The products next to them are taken together: queries
+with keys, gates with what they let through. A GPU's compiler fuses the plain operations.
 """
 
 from collections.abc import Iterator
@@ -8,10 +11,13 @@ from contextvars import ContextVar
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-EPSILON = 1e-6
+from assay.native import layers
+
+EPSILON = 1e-6  # as in native/src/layers.hpp
 Turn = tuple[Tensor, Tensor]  # cosines and sines, (length, 1, head / 2)
 
 _by_hand: ContextVar[bool] = ContextVar("by_hand", default=True)
@@ -19,7 +25,8 @@ _by_hand: ContextVar[bool] = ContextVar("by_hand", default=True)
 
 @contextmanager
 def transformable() -> Iterator[None]:
-    """Inside it the plain operations, which torch.func can take forwards and per sample."""
+    """Inside it the plain operations, and a module for each matrix: torch.func can take them
+    forwards and per sample, and hooks see them."""
     before = _by_hand.set(False)
     try:
         yield
@@ -27,113 +34,181 @@ def transformable() -> Iterator[None]:
         _by_hand.reset(before)
 
 
+def plain(x: Tensor) -> bool:
+    there = x.is_cuda or x.dtype != torch.float32 or bool(torch.compiler.is_compiling())
+    return there or not _by_hand.get() or torch.is_autocast_enabled("cpu")
+
+
+# Norms -------------------------------------------------------------------------------------------
+
+
 def normed(x: Tensor) -> Tensor:
     """Each vector over its root mean square (Zhang and Sennrich 2019, arXiv 1910.07467); without
     gains, which the next matrix can hold."""
     if plain(x):
         return F.rms_norm(x, (x.shape[-1],), eps=EPSILON)
-    return normed_by_hand(x, None, None)
-
-
-def normed_and_turned(x: Tensor, turn: Turn) -> Tensor:
-    """The same, then each pair of neighbours turned by its position's angle (Su et al. 2021, arXiv
-    2104.09864, equation 15)."""
-    if plain(x):
-        return turned(F.rms_norm(x, (x.shape[-1],), eps=EPSILON), turn)
-    return normed_by_hand(x, *turn)
-
-
-def plain(x: Tensor) -> bool:
-    there = x.is_cuda or x.dtype != torch.float32 or bool(torch.compiler.is_compiling())
-    return there or not _by_hand.get()
-
-
-def normed_by_hand(x: Tensor, cosine: Tensor | None, sine: Tensor | None) -> Tensor:
     apply: Any = Normed.apply
-    return cast(Tensor, apply(x, cosine, sine))
+    return cast(Tensor, apply(x))
+
+
+def added_and_normed(x: Tensor, more: Tensor | None) -> tuple[Tensor, Tensor]:
+    """x + more, and that normed."""
+    if more is None:
+        return x, normed(x)
+    if plain(x):
+        total = x + more
+        return total, normed(total)
+    apply: Any = AddedAndNormed.apply
+    return cast(tuple[Tensor, Tensor], apply(x, more))
+
+
+class Normed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        flat = rows(x)
+        y, scale = torch.empty_like(flat), flat.new_empty(len(flat), 1)
+        layers.norm(flat, flat.shape[1], None, None, y, scale, torch.get_num_threads())
+        y = y.view(x.shape)
+        ctx.save_for_backward(y, scale)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return slope(ctx, gradients[0], None)
+
+
+class AddedAndNormed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, more: Tensor) -> tuple[Tensor, Tensor]:
+        one, other = rows(x), rows(more)
+        total, y, scale = torch.empty_like(one), torch.empty_like(one), one.new_empty(len(one), 1)
+        layers.add_norm(one, other, total, y, scale, torch.get_num_threads())
+        y = y.view(x.shape)
+        ctx.save_for_backward(y, scale)
+        ctx.set_materialize_grads(False)  # nobody needs the last sum
+        return total.view(x.shape), y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        found = slope(ctx, gradients[1], gradients[0])
+        return found, found
+
+
+def slope(ctx: Any, of_y: Tensor, more: Tensor | None) -> Tensor:
+    """By what was normed; with `more` added."""
+    y, scale = ctx.saved_tensors
+    g = rows(of_y)
+    found = torch.empty_like(g)
+    also = None if more is None else rows(more)
+    layers.norm_back(
+        g, rows(y), scale, g.shape[1], None, None, also, found, torch.get_num_threads()
+    )
+    return found.view(of_y.shape)
+
+
+def rows(x: Tensor) -> Tensor:
+    """(everything, width), for a kernel."""
+    return x.detach().reshape(-1, x.shape[-1])
+
+
+def halves(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Left and right."""
+    width = matrix.shape[1] // 2
+    return matrix[:, :width], matrix[:, width:]
 
 
 def turned(x: Tensor, turn: Turn) -> Tensor:
+    """Each pair of neighbours turned by its position's angle (Su et al. 2021, arXiv 2104.09864,
+    equation 15). x is (..., length, heads, head)."""
     cosine, sine = (part.to(x.dtype) for part in turn)
     first, second = x.reshape(*x.shape[:-1], -1, 2).unbind(-1)
     halves = (first * cosine - second * sine, second * cosine + first * sine)
     return torch.stack(halves, dim=-1).flatten(-2)
 
 
-class Normed(torch.autograd.Function):
-    """y = R x / rms(x), with R a rotation or nothing."""
+# Queries, keys and values ------------------------------------------------------------------------
+
+
+def looked_up(
+    x: Tensor, query: nn.Linear, key: nn.Linear, value: nn.Linear, turn: Turn
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries and keys of x (batch, length, width), normed head by head and turned, and values:
+    (batch, length, heads, head) each."""
+    cosine, sine = turn
+    if plain(x):
+        split = (*x.shape[:-1], -1, 2 * cosine.shape[-1])
+        q, k = (turned(normed(part(x).view(split)), turn) for part in (query, key))
+        return q, k, value(x).view(split)
+    apply: Any = LookedUp.apply
+    angles = (cosine.flatten(1), sine.flatten(1))
+    found = apply(x, query.weight, key.weight, value.weight, *angles)
+    return cast(tuple[Tensor, Tensor, Tensor], found)
+
+
+class LookedUp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        query, key, value, cosine, sine = given
+        flat, width, head = rows(x), x.shape[-1], 2 * cosine.shape[1]
+        both = flat @ torch.cat([query, key]).T
+        split = (*x.shape[:-1], width // head, head)
+        found = []
+        for part in halves(both):
+            y, scale = flat.new_empty(len(flat), width), flat.new_empty(len(flat), width // head)
+            layers.norm(part, head, cosine, sine, y, scale, torch.get_num_threads())
+            found += [y.view(split), scale]
+        q, q_scale, k, k_scale = found
+        ctx.save_for_backward(flat, *given, q, q_scale, k, k_scale)
+        return q, k, (flat @ value.T).view(split)
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, cosine: Tensor | None, sine: Tensor | None) -> Tensor:
-        width = x.shape[-1]
-        norm: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        scale: Tensor = norm.square_().div_(width).add_(EPSILON).rsqrt_()
-        y: Tensor = x * scale
-        if cosine is not None and sine is not None:
-            y = rotation(y, cosine, sine, 1.0)
-        ctx.save_for_backward(y, scale, cosine, sine)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        """With y as unit vectors u times sqrt(width): dx = scale (g - y mean(g y)), and both may
-        be taken before the rotation is undone, since it keeps products."""
-        y, scale, cosine, sine = ctx.saved_tensors
-        (g,) = gradients
-        along = torch.linalg.vecdot(g, y).unsqueeze(-1).div_(y.shape[-1])
-        found = torch.addcmul(g, y, along, value=-1).mul_(scale)
-        if cosine is not None:
-            found = rotation(found, cosine, sine, -1.0)
-        return found, None, None
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        flat, query, key, value, cosine, sine, *normed = ctx.saved_tensors
+        width, head = flat.shape[1], 2 * cosine.shape[1]
+        both = flat.new_empty(len(flat), 2 * width)
+        pairs = zip(gradients, halves(both), normed[::2], normed[1::2], strict=False)
+        for gradient, to, y, scale in pairs:
+            g, y = (part.detach().reshape(-1, width) for part in (gradient, y))
+            threads = torch.get_num_threads()
+            layers.norm_back(g, y, scale, head, cosine, sine, None, to, threads)
+        last = gradients[2].reshape(-1, width)
+        of_x = (both @ torch.cat([query, key])).addmm_(last, value)
+        of_both = (flat.T @ both).T  # a third faster here than both.T @ flat
+        shape = (*gradients[0].shape[:-2], width)
+        return of_x.view(shape), of_both[:width], of_both[width:], (flat.T @ last).T, None, None
 
 
-def rotation(x: Tensor, cosine: Tensor, sine: Tensor, sign: float) -> Tensor:
-    """As complex numbers: one pass, seven times as fast here as products of strided halves."""
-    pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))
-    return torch.view_as_real(pairs * torch.complex(cosine, sign * sine)).flatten(-2)
+# The gate ----------------------------------------------------------------------------------------
 
 
-# The gate ------------------------------------------------------------------------------
-
-
-def gated(gate: Tensor, up: Tensor) -> Tensor:
-    """silu(gate) up (Shazeer 2020, arXiv 2002.05202, equation 6)."""
-    if plain(gate):
-        return F.silu(gate) * up
+def gated(x: Tensor, gate: nn.Linear, up: nn.Linear) -> Tensor:
+    """silu(gate x) up x (Shazeer 2020, arXiv 2002.05202, equation 6)."""
+    if plain(x):
+        return F.silu(cast(Tensor, gate(x))) * cast(Tensor, up(x))
     apply: Any = Gated.apply
-    return cast(Tensor, apply(gate, up))
+    return cast(Tensor, apply(x, gate.weight, up.weight))
 
 
 class Gated(torch.autograd.Function):
-    """Keeps what went in. Rows go some at a time, so that a second pass over them finds them in
-    the processor's own memory."""
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gate: Tensor, up: Tensor) -> Tensor:
+        flat, inner = rows(x), len(gate)
+        both = flat @ torch.cat([gate, up]).T
+        out = flat.new_empty(len(flat), inner)
+        layers.gate(*halves(both), out, torch.get_num_threads())
+        ctx.save_for_backward(flat, gate, up, both)
+        return out.view(*x.shape[:-1], inner)
 
     @staticmethod
-    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
-        ctx.save_for_backward(gate, up)
-        out = torch.empty_like(gate)
-        for a, b, found in together(gate, up, out):
-            SILU(a, out=found).mul_(b)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
-        gate, up = ctx.saved_tensors
-        of_gate, of_up = torch.empty_like(gate), torch.empty_like(up)
-        for a, b, g, da, db in together(gate, up, gradients[0], of_gate, of_up):
-            torch.mul(g, b, out=da)
-            SILU_BACKWARD(da, a, grad_input=da)
-            SILU(a, out=db).mul_(g)
-        return of_gate, of_up
-
-
-SILU: Any = torch.ops.aten.silu.out
-SILU_BACKWARD: Any = torch.ops.aten.silu_backward.grad_input
-NEAR = 65_536  # numbers of each thread's share, a quarter of a megabyte
-
-
-def together(*matrices: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The same rows of each, as many as are near at once."""
-    width = matrices[0].shape[-1]
-    rows = max(1, NEAR * torch.get_num_threads() // width)
-    return zip(*(torch.split(matrix.reshape(-1, width), rows) for matrix in matrices), strict=True)
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        flat, gate, up, both = ctx.saved_tensors
+        inner, found = len(gate), torch.empty_like(both)
+        g, threads = rows(gradients[0]), torch.get_num_threads()
+        layers.gate_back(*halves(both), g, *halves(found), threads)
+        of_both = (flat.T @ found).T
+        of_x = (found @ torch.cat([gate, up])).view(*gradients[0].shape[:-1], flat.shape[1])
+        return of_x, of_both[:inner], of_both[inner:]

@@ -29,7 +29,7 @@ class Expert(nn.Module):
         self.down = nn.Linear(inner, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.down(gated(self.gate(x), self.up(x))))
+        return cast(Tensor, self.down(gated(x, self.gate, self.up)))
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Mixture(nn.Module):
             torch.stack([getattr(one, name).weight.T for one in self.experts]).to(given.dtype)
             for name in ("gate", "up", "down")
         )
-        inner = gated(F.grouped_mm(given, gate, offs=ends), F.grouped_mm(given, up, offs=ends))
+        inner = F.silu(F.grouped_mm(given, gate, offs=ends)) * F.grouped_mm(given, up, offs=ends)
         return F.grouped_mm(inner, down, offs=ends)
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from assay.scaling.architecture import Shape
 from assay.scaling.proxy.attention import Sight, document_mask, mixed, sight
-from assay.scaling.proxy.kernels import Turn, gated, normed, normed_and_turned
+from assay.scaling.proxy.kernels import Turn, added_and_normed, gated, looked_up, normed
 from assay.scaling.proxy.ladder import BASE_WIDTH
 from assay.scaling.proxy.mixture import Mixture
 
@@ -67,10 +67,11 @@ class Decoder(nn.Module):
         gives; None: causal."""
         length = tokens.shape[1]
         x = normed(self.embedding(tokens))
+        more: Tensor | None = None
         turn = (self.cosine[:length], self.sine[:length])
         for block in self.blocks:
-            x = block(x, turn, mask)
-        return normed(x)
+            x, more = block(x, more, turn, mask)
+        return added_and_normed(x, more)[1]
 
     def logits(self, hidden: Tensor) -> Tensor:
         return F.linear(hidden * self.scale, self.ends)
@@ -98,7 +99,6 @@ class Block(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         width, inner = shape.width, shape.feedforward
-        self.heads, self.head = shape.heads, shape.head_width
         self.query, self.key = linear(width, width), linear(width, width)
         self.value, self.out = linear(width, width), linear(width, width)
         self.mixture = Mixture(shape) if shape.experts else None
@@ -112,26 +112,24 @@ class Block(nn.Module):
         own = [(n, getattr(self, n).weight) for n in names if getattr(self, n, None) is not None]
         return own + (self.mixture.matrices() if self.mixture else [])
 
-    def forward(self, x: Tensor, turn: Turn, mask: Sight) -> Tensor:
-        x = x + self.attention(normed(x), turn, mask)
-        return x + self.feedforward(normed(x))
+    def forward(
+        self, x: Tensor, more: Tensor | None, turn: Turn, mask: Sight
+    ) -> tuple[Tensor, Tensor]:
+        """What came in, and what is to be added to it: that is done along with the next norm."""
+        x, inner = added_and_normed(x, more)
+        x, inner = added_and_normed(x, self.attention(inner, turn, mask))
+        return x, self.feedforward(inner)
 
     def attention(self, x: Tensor, turn: Turn, mask: Sight) -> Tensor:
-        batch, length, width = x.shape
-        split = (batch, length, self.heads, self.head)
-        query, key = (
-            normed_and_turned(part(x).view(split), turn) for part in (self.query, self.key)
-        )
-        value = self.value(x).view(split)
-        found = mixed(query, key, value, mask).reshape(batch, length, width)
-        return cast(Tensor, self.out(found))
+        query, key, value = looked_up(x, self.query, self.key, self.value, turn)
+        return cast(Tensor, self.out(mixed(query, key, value, mask).reshape(x.shape)))
 
     def feedforward(self, x: Tensor) -> Tensor:
         if self.mixture is not None:
             return cast(Tensor, self.mixture(x))
         if self.gate is None:
             return cast(Tensor, self.down(F.relu(self.up(x)).square()))
-        return cast(Tensor, self.down(gated(self.gate(x), self.up(x))))
+        return cast(Tensor, self.down(gated(x, self.gate, self.up)))
 
 
 def linear(wide: int, out: int) -> nn.Linear:

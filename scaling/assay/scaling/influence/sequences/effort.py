@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from assay.scaling.influence.errors import EmptyAnswer, NotFinite
 from assay.scaling.influence.sequences.reading import Prompts
 from assay.scaling.proxy import needs
+from assay.scaling.proxy.kernels import transformable
 from assay.scaling.proxy.model import Decoder
 from assay.scaling.proxy.tokens import BYTES, IGNORED, Tokens, pack
 from assay.scaling.proxy.train import Place, Trainer, TrainSpec
@@ -119,7 +120,7 @@ def answer_losses(model: Decoder, inputs: Tensor, targets: Tensor) -> Tensor:
 def of_batch(model: Decoder, inputs: Tensor, targets: Tensor) -> tuple[Floats, Floats]:
     """Norms of gradients and nats, (n,) each."""
     squares = torch.zeros(len(inputs))
-    with watched(model, squares):
+    with transformable(), watched(model, squares):
         losses = answer_losses(model, inputs, targets)
         # On the way to the embedding's gradient every matrix is passed, and none pays for its own.
         torch.autograd.grad(losses.sum(), [model.embedding.weight])
