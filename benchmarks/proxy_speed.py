@@ -19,14 +19,16 @@ import time
 
 import numpy as np
 
-from assay.scaling.architecture import count, palm
-from assay.scaling.proxy import needs  # before torch, for both: it says how long threads spin
+from assay.api import settings
 
-# isort: split
+settings.for_threads()  # before torch is imported, as `assay` does it; for both
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from assay.scaling.architecture import count, palm
+from assay.scaling.proxy import needs
 from assay.scaling.proxy.log import peak_flops
 from assay.scaling.proxy.tokens import pack
 from assay.scaling.proxy.train import Place, Trainer, TrainSpec

@@ -80,6 +80,7 @@ def assay() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and leave with its exit code."""
+    settings.for_threads()
     _speak_any_script()
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
 
@@ -92,6 +93,7 @@ def _speak_any_script() -> None:
 
 def select_main() -> None:
     """The program `select`."""
+    settings.for_threads()
     _speak_any_script()
     sys.exit(run(["select", *sys.argv[1:]], program=_select_name()))
 

@@ -36,6 +36,10 @@ SERVICE = {
 LEVELS = ("debug", "info", "warning", "error")
 CLIENT = {"ASSAY_SERVER": str, "ASSAY_API_KEY": str}
 RATER = {"ASSAY_RATER_URL": str, "ASSAY_RATER_KEY": str}
+# torch's threads spin for milliseconds when they have nothing to do, in the way of those of our own
+# kernels. Measured here on two processors, 1M model: 0.88 to 1.02 times the speed of a plain
+# decoder with libgomp's own count, 1.02 to 1.12 with this one.
+THREADS = {"GOMP_SPINCOUNT": "10000"}
 OTHER = {"ASSAY_DEBUG": str, "ASSAY_SHARED": str}  # tracebacks; where tests find more data
 
 
@@ -53,6 +57,12 @@ class Service:
     workers: int = 1  # threads of each
     log_level: str = "info"
     otel: bool = False
+
+
+def for_threads() -> None:
+    """To be called before torch is imported; what the caller set stays."""
+    for name, value in THREADS.items():
+        os.environ.setdefault(name, value)
 
 
 def service(environment: Mapping[str, str] = os.environ) -> Service:
