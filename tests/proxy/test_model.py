@@ -168,6 +168,20 @@ def test_derivatives_by_hand_are_those_of_the_plain_functions(width, threads, mo
             assert torch.allclose(ours, plain, atol=2e-5 * float(plain.abs().max())), function
 
 
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_flex_attention_sees_what_the_mask_shows():
+    chance = np.random.default_rng(0)
+    given = torch.from_numpy(np.where(chance.random((3, 300)) < 0.02, 256, 7))
+    parts = [torch.from_numpy(chance.normal(0, 1, (3, 300, 2, 16))).float() for _ in range(3)]
+    flexible, masked = (
+        attention.mixed(*parts, seen)  # on a CPU torch has no derivative of it
+        for seen in (sight(given, 256, flex=True), document_mask(given, 256))
+    )
+    assert torch.allclose(flexible, masked, atol=2e-5)
+    half = attention.mixed(parts[0], parts[1], parts[2].bfloat16(), sight(given, 256, flex=True))
+    assert half.dtype == torch.bfloat16  # as autocast leaves queries and keys: in single precision
+
+
 def test_kernels_by_hand_are_used_where_they_can_be():
     net, tokens = model(), torch.zeros(1, 8, dtype=torch.long)
     x = net.embedding(tokens)

@@ -189,6 +189,10 @@ def test_what_cannot_be_trained_is_said(monkeypatch):
         needs.device("cuda")
     with pytest.raises(NoAccelerator, match="one of"):
         needs.device("tpu")
+    with pytest.raises(BadTraining, match="has to be compiled"):
+        needs.check_flex(needs.Device("cuda", "a GPU", 8e10, 1), False)
+    with pytest.raises(NoAccelerator, match="is for a GPU"):
+        Trainer(replace(QUICK, flex=True, compile=True), pack(texts(100)), place())
     small = needs.Device("cpu", "a small machine", 0.2e9, 1)
     with pytest.raises(TooLittleMemory, match="--micro-batch"):
         Trainer(TrainSpec("300M", 10**6), pack(texts(3000)), Place(small))

@@ -237,6 +237,7 @@ def test_what_cannot_be_carried_out_is_said_in_a_line(made, tmp_path, capsys):
     refused(2, "local folder", "--out", "s3://bucket/proof")
     refused(2, "one size has no trend", "--at-params", "1e9")
     refused(2, "start several with torchrun", "--shard")
+    refused(2, "is for a GPU", "--flex")
     (tmp_path / "bad.jsonl").write_text('{"prompt": "Why?", "choices": ["a"], "answer": 3}')
     refused(2, "none of 1 choices", "--choices", tmp_path / "bad.jsonl")
 

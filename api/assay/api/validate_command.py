@@ -78,6 +78,7 @@ from assay.scaling.proxy.ladder import LADDER
 )
 @click.option("--bf16/--fp32", default=None, help="By default bf16 on a GPU.")
 @click.option("--compile/--no-compile", "compiled", default=None, help="By default on a GPU.")
+@click.option("--flex", is_flag=True, help="Compiled, on a GPU: torch's flex attention.")
 @click.option("--hardware", default="H100", show_default=True, help=", ".join(TABLE))
 @click.option("--dollars-per-hour", type=float, help="Of one accelerator, or of this machine.")
 @click.option("--mlflow", default="", metavar="URI", help="Log the trainings there as well.")
@@ -94,7 +95,7 @@ def validate(
     from assay.scaling.proxy.validate import TITLE, Means, StudySpec
     from assay.scaling.proxy.validate import validate as carry_out
 
-    own = ("device", "threads", "micro_batch", "shard", "bf16", "mlflow")
+    own = ("device", "threads", "micro_batch", "shard", "bf16", "flex", "mlflow")
     means = {name: given.pop(name) for name in own}
     machine = {"gpus": 1, "mfu": USUAL_MFU, "pue": USUAL_PUE}
     rates = rates_of({n: given.pop(n) for n in ("hardware", "dollars_per_hour")} | machine)

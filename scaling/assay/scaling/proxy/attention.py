@@ -1,8 +1,8 @@
 """Attention inside documents: a token sees its own document's earlier tokens.
 
 On a CPU by our own kernel, which makes the scores of what can be seen and no others; torch's, under
-a mask, makes all of a sequence of up to 512 tokens. On a GPU by torch's flex attention where the
-model is compiled, which leaves out blocks that nobody sees, and else under a mask.
+a mask, makes all of a sequence of up to 512 tokens. On a GPU by torch's, under a mask; or, where
+that is asked for and compiled, by its flex attention, which leaves out blocks that nobody sees.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 from assay.native import layers
 from assay.scaling.proxy.kernels import plain
@@ -30,12 +31,14 @@ class Starts:
         return as_numbers(seen)
 
 
-Sight = Tensor | Starts | None  # what tokens see; None: all that came before
+Sight = Tensor | Starts | BlockMask | None  # what tokens see; None: all that came before
 
 
-def sight(tokens: Tensor, begin: int) -> Sight:
+def sight(tokens: Tensor, begin: int, flex: bool = False) -> Sight:
     """What each token of (batch, sequence) sees: its document's earlier tokens. Documents begin
     with the token `begin`."""
+    if flex:
+        return block_mask(tokens, begin)
     if tokens.is_cuda or torch.compiler.is_compiling():
         return document_mask(tokens, begin)
     places = torch.arange(tokens.shape[1], dtype=torch.int32)
@@ -46,6 +49,18 @@ def document_mask(tokens: Tensor, begin: int) -> Tensor:
     """(batch, 1, sequence, sequence): 0 where the row's token sees the column's, else -inf."""
     document = (tokens == begin).cumsum(1)
     return as_numbers((document[:, :, None] == document[:, None, :]).tril_())
+
+
+def block_mask(tokens: Tensor, begin: int) -> BlockMask:
+    """The same for flex attention: which blocks of 128 have something to see."""
+    document = (tokens == begin).cumsum(1)
+
+    def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (query >= key) & (document[batch, query] == document[batch, key])
+
+    batch, length = tokens.shape
+    where = str(tokens.device)
+    return create_block_mask(sees, batch, None, length, length, device=where)
 
 
 def as_numbers(seen: Tensor) -> Tensor:
@@ -62,6 +77,8 @@ def mixed(query: Tensor, key: Tensor, value: Tensor, seen: Sight) -> Tensor:
             return cast(Tensor, apply(query, key, value, seen.places))
         seen = seen.mask()
     q, k, v = (part.transpose(1, 2) for part in (query, key, value))
+    if isinstance(seen, BlockMask):  # which autocast does not know
+        return flex_attention(q.to(v.dtype), k.to(v.dtype), v, block_mask=seen).transpose(1, 2)
     mask = None if seen is None else seen.to(v.dtype)
     out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
     return out.transpose(1, 2)

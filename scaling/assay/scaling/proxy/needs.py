@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from assay.scaling.architecture import Shape, count
-from assay.scaling.proxy.errors import MissingTorch, NoAccelerator, TooLittleMemory
+from assay.scaling.proxy.errors import BadTraining, MissingTorch, NoAccelerator, TooLittleMemory
 from assay.scaling.proxy.ladder import LARGE_VOCABULARY, LOGITS
 
 FLOAT = 4  # bytes
@@ -109,6 +109,13 @@ def memory_of(shape: Shape, sequences: int, parts: int = 1) -> float:
     activations = FLOAT * (tokens * shape.layers * layer + logits)
     mask = FLOAT * sequences * shape.sequence**2
     return STATES * count(shape).total / parts + activations + mask
+
+
+def check_flex(where: Device, compiled: bool) -> None:
+    if not where.gpu:
+        raise NoAccelerator(f"--flex: flex attention is for a GPU; leave it out on {where.name}")
+    if not compiled:
+        raise BadTraining("--flex: flex attention has to be compiled; leave --no-compile out")
 
 
 def check_memory(shape: Shape, sequences: int, where: Device, size: str, parts: int = 1) -> None:

@@ -56,6 +56,7 @@ class TrainSpec:
     bf16: bool = False
     micro_batch: int = 0  # sequences at once; 0: all of a batch
     compile: bool = False
+    flex: bool = False  # flex attention; compiled, on a GPU
 
     def shape(self, vocabulary: int) -> Shape:
         return ladder.shape(
@@ -113,6 +114,8 @@ class Trainer:
         self.stream = Stream(packed, spec.seed)
         self.stream.check(self.batch, spec.sequence, "the text")
         self.micro = self._micro_batch()
+        if spec.flex:
+            needs.check_flex(place.device, spec.compile)
         needs.check_memory(self.shape, self.micro, place.device, spec.size, place.parts)
         self.where = torch.device(place.device.kind)
         generator = torch.Generator().manual_seed(spec.seed)
@@ -176,7 +179,7 @@ class Trainer:
         """Nats, summed over the targets."""
         tokens = torch.from_numpy(inputs).long().to(self.where)
         wanted = torch.from_numpy(targets).long().to(self.where)
-        seen = sight(tokens, self.begin)
+        seen = sight(tokens, self.begin, self.spec.flex)
         with torch.autocast(self.where.type, torch.bfloat16, enabled=self.spec.bf16):
             lost: Tensor = self._net(tokens, wanted, seen)
         return lost

@@ -108,6 +108,7 @@ class Means:
     shard: bool = False  # processes of one training hold a part of the model each
     bf16: bool | None = None  # None: on a GPU
     compile: bool | None = None
+    flex: bool = False  # flex attention
     save_seconds: float = 60.0
     rates: Rates = field(default_factory=Rates)
     mlflow: str = ""
@@ -136,6 +137,8 @@ def validate(spec: StudySpec, means: Means) -> Reply:
 
     check(spec)
     device = needs.device(means.device, means.threads)
+    if means.flex:
+        needs.check_flex(device, means.compile is not False)
     if ":/" in str(means.out):
         raise BadRequest(f"--out {means.out}: checkpoints need a local folder; copy it afterwards")
     storage.prepare(str(means.out))
@@ -458,6 +461,7 @@ class Study:
             bf16=gpu if self.means.bf16 is None else self.means.bf16,
             micro_batch=self.means.micro_batch,
             compile=gpu if self.means.compile is None else self.means.compile,
+            flex=self.means.flex,
         )
         # The batch of every arm is that of the plain token budget.
         batch = asked.batch or spec.batch_of(spec.shape(self.encoding.vocabulary))
