@@ -97,6 +97,7 @@ inline Attention current_attention() {
 // work(batch, head, scratch) for every sequence and head; each thread has a scratch of its own.
 template <class Work>
 void each_head(const Heads& q, size_t floats, size_t threads, Work work) {
+  if (q.length == 0 || q.head == 0) return;
   size_t count = q.batches * q.heads, each = (floats * sizeof(float) + 63) / 64 * 64;
   threads = std::max<size_t>(1, std::min(threads, count));
   std::unique_ptr<char, void (*)(void*)> memory(
@@ -107,10 +108,12 @@ void each_head(const Heads& q, size_t floats, size_t threads, Work work) {
     float* scratch = reinterpret_cast<float*>(memory.get() + thread * each);
     for (size_t n = next++; n < count; n = next++) work(n / q.heads, n % q.heads, scratch);
   };
-  std::vector<std::thread> others;
-  for (size_t n = 1; n < threads; n++) others.emplace_back(some, n);
+  std::vector<std::jthread> others;
+  try {
+    for (size_t n = 1; n < threads; n++) others.emplace_back(some, n);
+  } catch (const std::system_error&) {  // no thread is to be had: those that are there do it all
+  }
   some(0);
-  for (std::thread& other : others) other.join();
 }
 
 }  // namespace assay

@@ -6,6 +6,7 @@
 #pragma once
 #include <cmath>
 #include <cstring>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -104,11 +105,15 @@ void share_out(size_t rows, size_t floats, size_t threads, Work work) {
   constexpr size_t worth = 1 << 16;
   size_t parts = std::max<size_t>(1, std::min({threads, rows, floats / worth}));
   size_t each = (rows + parts - 1) / parts;
-  std::vector<std::thread> others;
-  for (size_t part = 1; part < parts; part++)
-    others.emplace_back([=] { work(std::min(part * each, rows), std::min((part + 1) * each, rows)); });
+  std::vector<std::jthread> others;
+  size_t part = 1;
+  try {
+    for (; part < parts; part++)
+      others.emplace_back([=] { work(std::min(part * each, rows), std::min((part + 1) * each, rows)); });
+  } catch (const std::system_error&) {  // no thread is to be had: its part and what follows are ours
+    work(std::min(part * each, rows), rows);
+  }
   work(0, std::min(each, rows));
-  for (std::thread& other : others) other.join();
 }
 
 }  // namespace assay

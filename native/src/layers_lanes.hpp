@@ -22,17 +22,29 @@ inline float sum(V v) {
 
 // One number for each pair of neighbours, twice.
 inline V twice(const float* from) {
+#if defined(__clang__)
+  V v;
+  for (int lane = 0; lane < LANES; lane++) v[lane] = from[lane / 2];
+  return v;
+#else
   V v{};
   std::memcpy(&v, from, sizeof v / 2);
   I places;
   for (int lane = 0; lane < LANES; lane++) places[lane] = lane / 2;
   return __builtin_shuffle(v, places);
+#endif
 }
 
 inline V swapped(V v) {
+#if defined(__clang__)
+  V other;
+  for (int lane = 0; lane < LANES; lane++) other[lane] = v[lane ^ 1];
+  return other;
+#else
   I places;
   for (int lane = 0; lane < LANES; lane++) places[lane] = lane ^ 1;
   return __builtin_shuffle(v, places);
+#endif
 }
 
 inline V signs() {
@@ -129,6 +141,7 @@ inline void norm_back(Matrix dy, Matrix y, Matrix scale, size_t head, Turn turn,
 
 // e^x to about one unit in the last place: x = n ln 2 + f, and Taylor's polynomial for e^f, |f| <= .35.
 inline V exponential(V x) {
+  V given = x;
   V low = -87.f - V{}, high = 88.f - V{};
   x = x < low ? low : x;
   x = x > high ? high : x;
@@ -148,7 +161,7 @@ inline V exponential(V x) {
   std::memcpy(&power, &p, sizeof power);
   power += bits << 23;
   std::memcpy(&p, &power, sizeof p);
-  return p;
+  return given == given ? p : given;  // what is no number stays none
 }
 
 inline V sigmoid(V x) { return 1.f / (1.f + exponential(-x)); }

@@ -1,5 +1,9 @@
 """What stands between matrix products, against the formulas in double precision."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -168,6 +172,34 @@ def test_threads_change_no_bit():
         layers.attend_back(pull, q, k, v, out, logs, starts, *found, threads)
         answers.append(b"".join(part.tobytes() for part in (total, y, scale, out, logs, *found)))
     assert len(set(answers)) == 1
+
+
+ALONE = """
+import os, resource
+import numpy as np
+from assay.native import layers
+resource.setrlimit(resource.RLIMIT_NPROC, (2, 2))
+os.setuid(65533)
+x = np.ones((200_000, 64), np.float32)
+y, scale = np.empty_like(x), np.empty((200_000, 1), np.float32)
+layers.norm(x, 64, None, None, y, scale, 50)
+q = np.ones((4, 70, 2, 16), np.float32)
+out, logs = np.empty_like(q), np.empty((4, 2, 70), np.float32)
+layers.attend(q, q, q, np.zeros((4, 70), np.int32), out, logs, 9)
+assert np.allclose(y, 1) and np.allclose(out, 1)
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="root alone can become a user who may start nothing")
+def test_without_threads_to_be_had_the_work_is_done_all_the_same():
+    assert subprocess.run([sys.executable, "-c", ALONE], check=False).returncode == 0
+
+
+def test_what_is_no_number_stays_none():
+    bad = np.array([[np.nan, np.inf, -np.inf, 1.0]], np.float32)
+    out = np.empty_like(bad)
+    layers.gate(bad, np.ones_like(bad), out)
+    assert np.isnan(out[0, 0]) and np.isinf(out[0, 1]) and np.isfinite(out[0, 3])
 
 
 def test_what_does_not_fit_is_refused():
