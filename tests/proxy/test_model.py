@@ -182,6 +182,39 @@ def test_flex_attention_sees_what_the_mask_shows():
     assert half.dtype == torch.bfloat16  # as autocast leaves queries and keys: in single precision
 
 
+def test_derivatives_by_hand_take_what_torch_hands_them():
+    """Sums hand out one number for all; results that nobody needs hand out nothing."""
+    x, more = (torch.randn(2, 70, 64, requires_grad=True) for _ in range(2))
+    gate = torch.nn.Linear(64, 32, bias=False)
+    angles = rotations(70, 64)
+    square = [torch.nn.Linear(64, 64, bias=False) for _ in range(3)]
+
+    def summed(*found):
+        return sum(part.sum() for part in found)
+
+    for function in (
+        lambda: kernels.normed(x).sum(),
+        lambda: kernels.normed(x.mT.contiguous().mT).sum(),
+        lambda: kernels.added_and_normed(x, more)[0].sum(),
+        lambda: kernels.added_and_normed(x, more)[1].sum(),
+        lambda: kernels.gated(x, gate, gate).sum(),
+        lambda: summed(*kernels.looked_up(x, *square, angles)),
+        lambda: attention.mixed(
+            *kernels.looked_up(x, *square, angles), sight(torch.zeros(2, 70), 256)
+        ).sum(),
+    ):
+        slopes = []
+        for way in (nullcontext(), kernels.transformable()):
+            x.grad = None
+            with way:
+                function().backward()
+            slopes.append(x.grad)
+        assert torch.allclose(*slopes, atol=1e-4 * float(slopes[1].abs().max()) + 1e-5)
+    out = kernels.normed(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        out.square().sum().backward()
+
+
 def test_kernels_by_hand_are_used_where_they_can_be():
     net, tokens = model(), torch.zeros(1, 8, dtype=torch.long)
     x = net.embedding(tokens)
@@ -210,4 +243,4 @@ def test_attention_by_hand_is_attention_under_the_mask(length, head, threads, mo
         found.append([out, *(part.grad for part in asked)])
     for ours, plain in zip(*found, strict=True):
         assert torch.allclose(ours, plain, atol=2e-5)
-    assert torch.equal(sight(given, 256).mask(), document_mask(given, 256))
+    assert torch.equal(sight(given, 256).mask, document_mask(given, 256))

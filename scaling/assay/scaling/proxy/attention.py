@@ -6,16 +6,16 @@ that is asked for and compiled, by its flex attention, which leaves out blocks t
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 from assay.native import layers
-from assay.scaling.proxy.kernels import plain
+from assay.scaling.proxy.kernels import derivative, plain
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Starts:
 
     places: Tensor
 
+    @cached_property
     def mask(self) -> Tensor:
         """The same, as `document_mask` has it."""
         own = torch.arange(self.places.shape[1], device=self.places.device)
@@ -75,7 +76,7 @@ def mixed(query: Tensor, key: Tensor, value: Tensor, seen: Sight) -> Tensor:
         if not plain(query):
             apply: Any = Attended.apply
             return cast(Tensor, apply(query, key, value, seen.places))
-        seen = seen.mask()
+        seen = seen.mask
     q, k, v = (part.transpose(1, 2) for part in (query, key, value))
     if isinstance(seen, BlockMask):  # which autocast does not know
         return flex_attention(q.to(v.dtype), k.to(v.dtype), v, block_mask=seen).transpose(1, 2)
@@ -89,7 +90,8 @@ class Attended(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *given: Tensor) -> Tensor:
-        q, k, v, places = (part.detach() for part in given)
+        q, k, v = (part.detach() for part in given[:3])
+        places = given[3]
         batch, length, heads, _ = q.shape
         out, logs = torch.empty_like(q), q.new_empty(batch, heads, length)
         layers.attend(q, k, v, places, out, logs, torch.get_num_threads())
@@ -97,10 +99,11 @@ class Attended(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @derivative
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, out, logs, places = ctx.saved_tensors
         dq, dk, dv = (torch.empty_like(part) for part in (q, k, v))
         threads = torch.get_num_threads()
-        layers.attend_back(gradients[0], q, k, v, out.detach(), logs, places, dq, dk, dv, threads)
+        slope = gradients[0] if gradients[0].stride(3) == 1 else gradients[0].contiguous()
+        layers.attend_back(slope, q, k, v, out.detach(), logs, places, dq, dk, dv, threads)
         return dq, dk, dv, None

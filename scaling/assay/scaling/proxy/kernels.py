@@ -8,6 +8,7 @@ with keys, gates with what they let through. A GPU's compiler fuses the plain op
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import wraps
 from typing import Any, cast
 
 import torch
@@ -35,8 +36,24 @@ def transformable() -> Iterator[None]:
 
 
 def plain(x: Tensor) -> bool:
-    there = x.is_cuda or x.dtype != torch.float32 or bool(torch.compiler.is_compiling())
-    return there or not _by_hand.get() or torch.is_autocast_enabled("cpu")
+    elsewhere = x.device.type != "cpu" or x.dtype != torch.float32
+    return (
+        elsewhere
+        or bool(torch.compiler.is_compiling())
+        or not _by_hand.get()
+        or torch.is_autocast_enabled("cpu")
+    )
+
+
+def derivative(backward: Any) -> Any:
+    """Of a function by hand: taken once, and in single precision also inside of autocast."""
+
+    @wraps(backward)
+    def alone(ctx: Any, *gradients: Tensor) -> Any:
+        with torch.autocast("cpu", enabled=False):
+            return backward(ctx, *gradients)
+
+    return once_differentiable(alone)
 
 
 # Norms -------------------------------------------------------------------------------------------
@@ -65,15 +82,14 @@ def added_and_normed(x: Tensor, more: Tensor | None) -> tuple[Tensor, Tensor]:
 class Normed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        flat = rows(x)
-        y, scale = torch.empty_like(flat), flat.new_empty(len(flat), 1)
-        layers.norm(flat, flat.shape[1], None, None, y, scale, torch.get_num_threads())
-        y = y.view(x.shape)
+        flat, y = rows(x), new(x)
+        scale = flat.new_empty(len(flat), 1)
+        layers.norm(flat, flat.shape[1], None, None, rows(y), scale, torch.get_num_threads())
         ctx.save_for_backward(y, scale)
         return y
 
     @staticmethod
-    @once_differentiable
+    @derivative
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         return slope(ctx, gradients[0], None)
 
@@ -81,18 +97,18 @@ class Normed(torch.autograd.Function):
 class AddedAndNormed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, more: Tensor) -> tuple[Tensor, Tensor]:
-        one, other = rows(x), rows(more)
-        total, y, scale = torch.empty_like(one), torch.empty_like(one), one.new_empty(len(one), 1)
-        layers.add_norm(one, other, total, y, scale, torch.get_num_threads())
-        y = y.view(x.shape)
+        one, total, y = rows(x), new(x), new(x)
+        scale, threads = one.new_empty(len(one), 1), torch.get_num_threads()
+        layers.add_norm(one, rows(more), rows(total), rows(y), scale, threads)
         ctx.save_for_backward(y, scale)
         ctx.set_materialize_grads(False)  # nobody needs the last sum
-        return total.view(x.shape), y
+        return total, y
 
     @staticmethod
-    @once_differentiable
+    @derivative
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
-        found = slope(ctx, gradients[1], gradients[0])
+        of_total, of_y = gradients
+        found = of_total if of_y is None else slope(ctx, of_y, of_total)
         return found, found
 
 
@@ -109,8 +125,14 @@ def slope(ctx: Any, of_y: Tensor, more: Tensor | None) -> Tensor:
 
 
 def rows(x: Tensor) -> Tensor:
-    """(everything, width), for a kernel."""
-    return x.detach().reshape(-1, x.shape[-1])
+    """(everything, width), for a kernel: the numbers of a row lie side by side."""
+    flat = x.detach().reshape(-1, x.shape[-1])
+    return flat if flat.stride(1) == 1 else flat.contiguous()
+
+
+def new(x: Tensor) -> Tensor:
+    """As large, one row behind the other."""
+    return torch.empty(x.shape, dtype=x.dtype, device=x.device)
 
 
 def halves(matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -156,24 +178,25 @@ class LookedUp(torch.autograd.Function):
         split = (*x.shape[:-1], width // head, head)
         found = []
         for part in halves(both):
-            y, scale = flat.new_empty(len(flat), width), flat.new_empty(len(flat), width // head)
-            layers.norm(part, head, cosine, sine, y, scale, torch.get_num_threads())
-            found += [y.view(split), scale]
+            y, scale = flat.new_empty(split), flat.new_empty(len(flat), width // head)
+            to = y.view(-1, width)
+            layers.norm(part, head, cosine, sine, to, scale, torch.get_num_threads())
+            found += [y, scale]
         q, q_scale, k, k_scale = found
         ctx.save_for_backward(flat, *given, q, q_scale, k, k_scale)
         return q, k, (flat @ value.T).view(split)
 
     @staticmethod
-    @once_differentiable
+    @derivative
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         flat, query, key, value, cosine, sine, *normed = ctx.saved_tensors
         width, head = flat.shape[1], 2 * cosine.shape[1]
         both = flat.new_empty(len(flat), 2 * width)
         pairs = zip(gradients, halves(both), normed[::2], normed[1::2], strict=False)
         for gradient, to, y, scale in pairs:
-            g, y = (part.detach().reshape(-1, width) for part in (gradient, y))
+            g, seen = (rows(part.flatten(2)) for part in (gradient, y))
             threads = torch.get_num_threads()
-            layers.norm_back(g, y, scale, head, cosine, sine, None, to, threads)
+            layers.norm_back(g, seen, scale, head, cosine, sine, None, to, threads)
         last = gradients[2].reshape(-1, width)
         of_x = (both @ torch.cat([query, key])).addmm_(last, value)
         of_both = (flat.T @ both).T  # a third faster here than both.T @ flat
@@ -203,7 +226,7 @@ class Gated(torch.autograd.Function):
         return out.view(*x.shape[:-1], inner)
 
     @staticmethod
-    @once_differentiable
+    @derivative
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         flat, gate, up, both = ctx.saved_tensors
         inner, found = len(gate), torch.empty_like(both)
