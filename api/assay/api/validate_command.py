@@ -105,7 +105,8 @@ def validate(
     factors = tuple(factor(word) for word in given.pop("learning_rates").split(","))
     spec = StudySpec(subset=subset, learning_rates=factors, **given)
     reply = carry_out(spec, Means(out=out, rates=rates, compile=compiled, tell=tell, **means))
-    finish(reply, as_document, out, TITLE, spec.words)
+    if reply is not None:  # another process has it
+        finish(reply, as_document, out, TITLE, spec.words)
 
 
 def named(word: str) -> tuple[str, str]:

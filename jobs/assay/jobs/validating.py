@@ -40,6 +40,7 @@ def validated(
     means = Means(out=folder, save_seconds=SAVED, point=tell, **ways)
     spec = StudySpec(**asked)
     reply = validate(spec, means)
+    assert reply is not None  # there is one process
     for name, content in written(reply, TITLE, spec.words).items():
         storage.write_bytes(storage.join(str(folder), name), content)
     return plain(reply.document)

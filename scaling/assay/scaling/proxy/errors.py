@@ -24,6 +24,12 @@ class TooLittleMemory(BadTraining):
     exit_code = 75
 
 
+class ProcessEnded(BadTraining):
+    """One of several processes of a training is gone."""
+
+    exit_code = 75
+
+
 class Diverged(BadTraining):
     """The loss is no longer a finite number."""
 

@@ -326,11 +326,10 @@ def of_neurons(found: Document | None) -> Document:
 
 def reply(study: "Study", found: "Found", document: Document) -> Reply:
     """The answer; its rows are written beside the trainings, of all arms and of each."""
-    if study.group.first:
-        table = rows(found)
-        for name, frame in [("runs", table), *per_arm(table)]:
-            content = frame.write_csv().encode()
-            storage.write_bytes(str(study.means.out / f"{name}.csv"), content)
+    table = rows(found)
+    for name, frame in [("runs", table), *per_arm(table)]:
+        content = frame.write_csv().encode()
+        storage.write_bytes(str(study.means.out / f"{name}.csv"), content)
     from assay.scaling.proxy import pictures
 
     return Reply(document, words.told(document), lambda: pictures.drawn_of(document, found))

@@ -66,8 +66,10 @@ class Parts(Whole):
         return list(back.view(len(alike), here, columns).unbind())
 
     def gathered(self, state: Any) -> Any:
+        """By the first process; the others send it their parts and keep nothing."""
         if isinstance(state, DTensor):
-            return state.full_tensor().cpu()
+            whole = state.full_tensor()
+            return whole.cpu() if distributed.get_rank() == 0 else None
         if isinstance(state, Mapping):
             return {name: self.gathered(value) for name, value in state.items()}
         if isinstance(state, list):

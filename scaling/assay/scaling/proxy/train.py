@@ -23,7 +23,13 @@ from torch.nn.parallel import DistributedDataParallel
 from assay.scaling.architecture import Shape, count, palm
 from assay.scaling.proxy import ladder, needs
 from assay.scaling.proxy.attention import sight
-from assay.scaling.proxy.errors import BadTraining, Diverged, OtherStudy, TooLittleMemory
+from assay.scaling.proxy.errors import (
+    BadTraining,
+    Diverged,
+    OtherStudy,
+    ProcessEnded,
+    TooLittleMemory,
+)
 from assay.scaling.proxy.group import ALONE, Group
 from assay.scaling.proxy.holding import WHOLE, Whole
 from assay.scaling.proxy.losses import Objective
@@ -211,7 +217,9 @@ class Trainer:
         path = self.place.checkpoint
         if path is None or not path.exists():
             return
-        state = torch.load(path, map_location=self.where, weights_only=True)
+        # Whole in the file: of a model in parts, none of it goes to a GPU before it is cut.
+        to, mapped = ("cpu", True) if self.place.parts > 1 else (self.where, False)
+        state = torch.load(path, map_location=to, weights_only=True, mmap=mapped)
         if state["spec"] != repr(self.spec):
             raise OtherStudy(
                 f"{path}: the checkpoint of another training ({state['spec']}, asked is"
@@ -298,8 +306,13 @@ def parameters(spec: TrainSpec, vocabulary: int) -> int:
 
 def explained(problem: Exception, spec: TrainSpec, where: Device) -> Exception:
     """Torch's own words for too little memory, as ours; other problems as they are."""
-    out = isinstance(problem, torch.OutOfMemoryError) or "can't allocate memory" in str(problem)
-    if not out:
+    told = str(problem)
+    if "gloo" in told or isinstance(problem, torch.distributed.DistError):
+        return ProcessEnded(
+            "another process of this training ended, or cannot be reached: see what it said, and"
+            f" run the same command again, which goes on ({told.splitlines()[0][:200]})"
+        )
+    if not (isinstance(problem, torch.OutOfMemoryError) or "can't allocate memory" in told):
         return problem
     return TooLittleMemory(
         f"{where.name} ran out of memory with the {spec.size} model: take fewer sequences at once"

@@ -8,6 +8,7 @@ OUT/trainings, so the same command goes on where it was stopped.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -128,14 +129,16 @@ class Target:
     leaking: int  # of them, left out
 
 
-def validate(spec: StudySpec, means: Means) -> Reply:
-    """Carry out a study, or go on with it, or find its trainings done."""
+def validate(spec: StudySpec, means: Means) -> Reply | None:
+    """Carry out a study, or go on with it, or find its trainings done. Of several processes the
+    first has the answer."""
     needs.torch()
     from assay.scaling.proxy import results
     from assay.scaling.proxy.group import joined
     from assay.scaling.proxy.log import tracker
 
     check(spec)
+    within(means, 0, "threads", "micro_batch")
     device = needs.device(means.device, means.threads)
     if means.flex:
         needs.check_flex(device, means.compile is not False)
@@ -160,7 +163,7 @@ def validate(spec: StudySpec, means: Means) -> Reply:
         study.prepare(subset, raw, {name: pool for name, (_, pool) in others.items()})
         found = study.trainings()
         document = results.compared(study, found)
-        return results.reply(study, found, document)
+        return results.reply(study, found, document) if group.first else None
 
 
 @contextmanager
@@ -175,6 +178,8 @@ def check(spec: StudySpec) -> None:
     from assay.scaling.proxy.train import TrainSpec
 
     arming.checked(spec.arms, [name for name, _ in spec.beside])
+    within(spec, 0, "tokens", "batch", "learning_rate", "at_params", "at_tokens")
+    within(spec, 1, "sequence", "target_bytes")
     if spec.seeds < 1:
         raise BadTraining(f"--seeds {spec.seeds}: at least one, and three for an interval")
     if not spec.sizes:
@@ -193,6 +198,13 @@ def check(spec: StudySpec) -> None:
     for size in spec.sizes:
         plain = TrainSpec(size, 1, sequence=spec.sequence, feedforward=spec.feedforward)
         replace(plain, experts=spec.experts).shape(vocabulary)
+
+
+def within(asked: Any, least: float, *names: str) -> None:
+    for name in names:
+        if not least <= getattr(asked, name) < math.inf:
+            flag = name.replace("_", "-")
+            raise BadTraining(f"--{flag} {getattr(asked, name)}: a number from {least:g} on")
 
 
 class Study:
@@ -379,7 +391,8 @@ class Study:
             return done
         self.progress["done"] = len(list(self.folder.glob("*-s*.json")))
         spec = self.train_spec(arm, size, seed, factor, found)
-        self.means.tell(f"training {name}: {spec.tokens:,} tokens")
+        if self.group.first:
+            self.means.tell(f"training {name}: {spec.tokens:,} tokens")
         try:
             self._train(name, arm, spec)
         except RuntimeError as problem:
